@@ -1,0 +1,185 @@
+//! A log that runs: proposes, applies, restarts, compacts.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod toy;
+
+use althing_log::{Log, LogConfig, Position, Replica, one_voter};
+use althing_protocol::Kind;
+use bytes::Bytes;
+use std::sync::Arc;
+use toy::{Toy, command, config};
+
+async fn propose_concurrently(log: &Log<Toy>, range: std::ops::Range<usize>, tasks: usize) -> Vec<(u64, usize)> {
+    let all: Vec<usize> = range.collect();
+    let mut handles = Vec::new();
+    for chunk in all.chunks(all.len().div_ceil(tasks)) {
+        let (log, chunk) = (log.clone(), chunk.to_vec());
+        handles.push(tokio::spawn(async move {
+            let mut done = Vec::new();
+            for i in chunk {
+                let (index, response) = log.propose(command(i)).await.unwrap();
+                assert_eq!(index, response);
+                done.push((index, i));
+            }
+            done
+        }));
+    }
+    let mut done = Vec::new();
+    for handle in handles {
+        done.extend(handle.await.unwrap());
+    }
+    done.sort();
+    done
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_at_once_are_applied_once_and_in_order_over_restarts() {
+    let dir = tempfile::tempdir().unwrap();
+    let toy = Toy::new();
+    let log = Log::create(config(dir.path()), toy.clone()).await.unwrap();
+    let mut done = propose_concurrently(&log, 0..2_000, 64).await;
+    log.shutdown().await.unwrap();
+
+    // The state had saved nothing: all is replayed from the log.
+    let toy = toy.crashed();
+    let log = Log::open(config(dir.path()), toy.clone()).await.unwrap();
+    done.extend(propose_concurrently(&log, 2_000..3_000, 64).await);
+    toy.save();
+    done.extend(propose_concurrently(&log, 3_000..3_100, 64).await);
+    log.shutdown().await.unwrap();
+
+    // The state had saved a part.
+    let toy = toy.crashed();
+    let log = Log::open(config(dir.path()), toy.clone()).await.unwrap();
+    let applied: Vec<_> = toy.now().entries;
+    let acknowledged: Vec<_> = done.iter().map(|&(index, i)| (index, command(i))).collect();
+    assert_eq!(applied, acknowledged);
+
+    let mut read = Vec::new();
+    let mut next = log.first_kept().unwrap();
+    loop {
+        let items = log.read(next..u64::MAX, 4_096).await.unwrap();
+        let Some(last) = items.last() else { break };
+        next = last.index + 1;
+        read.extend(items.into_iter().filter_map(|item| Some((item.index, item.bytes?))));
+    }
+    assert_eq!(read, acknowledged);
+    log.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn proposals_of_one_call_lie_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let toy = Toy::new();
+    let log = Log::create(config(dir.path()), toy.clone()).await.unwrap();
+    let results = log.propose_all((0..300).map(command).collect()).await.unwrap();
+    let indexes: Vec<u64> = results.into_iter().map(|result| result.unwrap().0).collect();
+    assert!(indexes.windows(2).all(|pair| pair[0] + 1 == pair[1]));
+    assert_eq!(toy.commands(), (0..300).map(command).collect::<Vec<_>>());
+    assert_eq!(log.linearizable().await.unwrap(), *indexes.last().unwrap());
+    let metrics = log.metrics();
+    assert_eq!((metrics.leads, metrics.leader, metrics.fault), (true, Some(1), None));
+    assert_eq!(metrics.applied, indexes.last().copied());
+    assert!(metrics.flush.entries >= 302 && metrics.flush.flushes < 60, "{:?}", metrics.flush);
+    let error = log.propose(Bytes::from(vec![0; althing_log::ENTRY_BYTES_MAX + 1])).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Invalid);
+}
+
+#[tokio::test]
+async fn compaction_keeps_what_the_state_has_not_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    let toy = Toy::new();
+    let log = Log::create(LogConfig { segment_bytes_max: 2_048, ..config(dir.path()) }, toy.clone()).await.unwrap();
+    log.propose_all((0..500).map(command).collect()).await.unwrap();
+    assert_eq!(log.compact(u64::MAX).await.unwrap(), 0, "nothing is saved, nothing is purged");
+    toy.save();
+    let saved = toy.now().position.index;
+    for i in 500..1_000 {
+        log.propose_all(vec![command(i)]).await.unwrap();
+    }
+    let before = toy::segments(dir.path()).len();
+
+    assert_eq!(log.compact(100).await.unwrap(), 101, "no further than asked");
+    assert_eq!(log.compact(u64::MAX).await.unwrap(), saved + 1, "no further than saved");
+    assert_eq!(log.compact(u64::MAX).await.unwrap(), saved + 1);
+    assert_eq!(log.read(0..u64::MAX, 1).await.unwrap()[0].index, saved + 1);
+    log.shutdown().await.unwrap();
+    assert!(toy::segments(dir.path()).len() < before, "segments are removed");
+
+    let toy = toy.crashed();
+    let log = Log::open(config(dir.path()), toy.clone()).await.unwrap();
+    assert_eq!(log.first_kept().unwrap(), saved + 1);
+    assert_eq!(toy.commands(), (0..1_000).map(command).collect::<Vec<_>>());
+    toy.save();
+    let last = log.last().unwrap().unwrap();
+    assert_eq!(log.compact(u64::MAX).await.unwrap(), last - 10 + 1, "the last ten are kept");
+    log.shutdown().await.unwrap();
+
+    // A state older than the log is refused.
+    let error = Log::open(config(dir.path()), Toy::new()).await.err().unwrap();
+    assert_eq!(error.kind, Kind::Internal);
+    assert!(error.message.contains("needs entry 0"), "{error}");
+}
+
+#[tokio::test]
+async fn a_log_goes_on_behind_a_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    let position = Position { index: 700, term: 9, node: 4, membership: one_voter(1) };
+    let state = toy::State { position, entries: vec![(700, command(0))] };
+    let toy = Toy::of(state.clone());
+    let log = Log::restore(config(dir.path()), toy.clone()).await.unwrap();
+    assert_eq!(log.first_kept().unwrap(), 701);
+    let (index, _) = log.propose(command(1)).await.unwrap();
+    assert_eq!(index, 702, "the leader's own entry comes first");
+    assert!(log.metrics().term > 9);
+    log.shutdown().await.unwrap();
+
+    let toy = toy.crashed();
+    let log = Log::open(config(dir.path()), toy.clone()).await.unwrap();
+    assert_eq!(toy.commands(), vec![command(0), command(1)]);
+    log.shutdown().await.unwrap();
+
+    let error = Log::restore(config(dir.path()), Toy::of(state)).await.err().unwrap();
+    assert_eq!(error.kind, Kind::Conflict);
+    let other = tempfile::tempdir().unwrap();
+    let foreign = Position { index: 7, term: 1, node: 2, membership: one_voter(2) };
+    let foreign = Toy::of(toy::State { position: foreign, entries: vec![] });
+    let error = Log::restore(config(other.path()), foreign).await.err().unwrap();
+    assert_eq!(error.kind, Kind::Invalid);
+    assert!(error.message.contains("[2]"), "{error}");
+}
+
+#[tokio::test]
+async fn a_halt_stops_the_log_and_everyone_hears_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let toy = Toy::new();
+    let log = Log::create(config(dir.path()), toy.clone()).await.unwrap();
+    log.propose(command(0)).await.unwrap();
+    toy.halt_at(10);
+    let waiting: Vec<_> = (1..100)
+        .map(|i| {
+            let log = log.clone();
+            tokio::spawn(async move { log.propose(command(i)).await })
+        })
+        .collect();
+    let mut failed = 0;
+    for task in waiting {
+        if let Err(error) = task.await.unwrap() {
+            assert_eq!(error.kind, Kind::Unavailable);
+            assert!(error.message.contains("entry 10 does not agree with me"), "{error}");
+            failed += 1;
+        }
+    }
+    assert!(failed >= 90, "{failed}");
+    let error = log.propose(command(100)).await.unwrap_err();
+    assert!(error.message.contains("does not agree"), "{error}");
+    assert!(log.linearizable().await.unwrap_err().message.contains("does not agree"));
+    assert!(log.metrics().fault.unwrap().contains("does not agree"));
+    log.shutdown().await.unwrap();
+
+    // The entries are in the log all the same: a state that agrees replays them.
+    let toy: Arc<Toy> = toy.crashed();
+    let log = Log::open(config(dir.path()), toy.clone()).await.unwrap();
+    assert!(toy.applied().index >= 10);
+    log.shutdown().await.unwrap();
+}

@@ -1,0 +1,112 @@
+//! Who asks, how fresh the answer must be, and what decides whether they may.
+
+use althing_protocol::{Error, PublicKey, Result, v1};
+use futures::future::BoxFuture;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr, sync::Arc};
+
+/// Who asks. Grants are those of the key; the name is for people and logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The key whose grants count.
+    pub key: PublicKey,
+    /// What the node calls this caller.
+    pub name: String,
+}
+
+/// How fresh a read is (DESIGN 17).
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Freshness {
+    /// Sees every write that was acknowledged before the read began.
+    #[default]
+    Linearizable,
+    /// Whatever this node has applied.
+    Local,
+    /// Waits until this node has applied the entry of this index.
+    AtLeast(u64),
+}
+
+impl fmt::Display for Freshness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Linearizable => f.write_str("linearizable"),
+            Self::Local => f.write_str("local"),
+            Self::AtLeast(index) => write!(f, "at-least={index}"),
+        }
+    }
+}
+
+impl FromStr for Freshness {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.split_once('=') {
+            None if text == "linearizable" => return Ok(Self::Linearizable),
+            None if text == "local" => return Ok(Self::Local),
+            Some(("at-least", index)) => {
+                if let Ok(index) = index.parse() {
+                    return Ok(Self::AtLeast(index));
+                }
+            }
+            _ => {}
+        }
+        Err(Error::invalid(format!(
+            "freshness {text:?}: unknown; use linearizable, local or at-least=INDEX"
+        )))
+    }
+}
+
+/// What a caller must be granted: a method of a program, at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// The program.
+    pub program: String,
+    /// The method; queries are methods too.
+    pub method: String,
+    /// The path; empty when the method has none.
+    pub path: Vec<u8>,
+}
+
+impl Need {
+    /// A need without a path.
+    pub fn new(program: impl Into<String>, method: impl Into<String>) -> Self {
+        Self { program: program.into(), method: method.into(), path: Vec::new() }
+    }
+
+    /// The same need, at `path`.
+    pub fn at(mut self, path: impl Into<Vec<u8>>) -> Self {
+        self.path = path.into();
+        self
+    }
+}
+
+/// What decides and what changes: the realm, seen from an operation.
+pub trait Authority: Send + Sync {
+    /// Whether `caller` holds a grant for `need`.
+    ///
+    /// # Errors
+    /// `denied`, naming the grant that is missing and the command that gives it.
+    fn allow(&self, caller: &Caller, need: &Need) -> Result<()>;
+
+    /// Submits `instructions` in `caller`'s name; one outcome each, in order.
+    fn submit<'a>(
+        &'a self,
+        caller: &'a Caller,
+        instructions: Vec<v1::Instruction>,
+    ) -> BoxFuture<'a, Result<Vec<v1::Outcome>>>;
+}
+
+/// What an operation runs in.
+#[derive(Clone)]
+pub struct Context {
+    /// Who asks.
+    pub caller: Caller,
+    /// How fresh what is read must be.
+    pub read: Freshness,
+    /// What decides and what changes.
+    pub authority: Arc<dyn Authority>,
+}

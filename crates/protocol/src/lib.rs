@@ -1,0 +1,32 @@
+//! What every part of Althing agrees on: messages, identities, signatures, limits, errors.
+//!
+//! No I/O, no clock, no randomness. The bytes are described in `docs/formats.md`.
+
+mod chain;
+mod envelope;
+mod error;
+pub mod limits;
+mod identity;
+mod instruction;
+mod need;
+mod strict;
+
+/// The messages of `proto/althing/v1`.
+#[allow(missing_docs, clippy::doc_markdown, unreachable_pub)]
+pub mod v1 {
+    include!(concat!(env!("OUT_DIR"), "/althing.v1.rs"));
+}
+
+pub use chain::{entry_seed, next_entry_chain, next_result_chain, realm_id};
+pub use envelope::{Batch, checkpoint_message, sign, verify, verify_all};
+pub use error::{Error, Kind, Result};
+pub use identity::{Hash, PublicKey, RealmId, SecretKey};
+pub use instruction::{ProgramId, SYS, sys};
+pub use need::Need;
+pub use strict::decode;
+
+/// Number of the semantics this binary runs: engine features, fuel table, limits (DESIGN 15).
+pub const SEMANTICS: u32 = 1;
+
+/// Version of the formats that are signed and stored.
+pub const FORMAT: u32 = 1;

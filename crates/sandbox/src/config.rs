@@ -1,0 +1,164 @@
+//! The engine's configuration: every option that can change what a guest computes or costs is set
+//! here, on or off, with its reason. Nothing is left to a default.
+
+use crate::{engine::EngineOptions, fuel, limits};
+use wasmparser::WasmFeatures as F;
+use wasmtime::{
+    Config, Enabled, Inlining, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+    RegallocAlgorithm, Strategy,
+};
+
+/// Each proposal of WebAssembly that the parser knows: is it on, and why.
+///
+/// A test fails when the parser learns a new one.
+pub(crate) const FEATURES: &[(F, bool, &str)] = &[
+    (F::COMPONENT_MODEL, true, "guests are components"),
+    (F::MUTABLE_GLOBAL, true, "the stack pointer of every compiler"),
+    (F::SATURATING_FLOAT_TO_INT, true, "emitted by default, fully specified"),
+    (F::SIGN_EXTENSION, true, "emitted by default, fully specified"),
+    (F::REFERENCE_TYPES, true, "needed by wit-component's tables; function references only"),
+    (F::CALL_INDIRECT_OVERLONG, true, "encoding only, emitted with reference types"),
+    (F::MULTI_VALUE, true, "emitted by default, fully specified"),
+    (F::BULK_MEMORY, true, "memcpy and memset; charged per byte"),
+    (F::BULK_MEMORY_OPT, true, "part of the above"),
+    (F::EXTENDED_CONST, true, "constant expressions only"),
+    (F::SIMD, true, "128-bit, fully specified but for NaNs, which are canonicalised"),
+    (F::FLOATS, true, "fully specified but for NaNs, which are canonicalised"),
+    (F::RELAXED_SIMD, false, "results depend on the processor"),
+    (F::THREADS, false, "results depend on timing"),
+    (F::SHARED_EVERYTHING_THREADS, false, "results depend on timing"),
+    (F::TAIL_CALL, false, "no guest needs it, and it would have to be metered"),
+    (F::MULTI_MEMORY, false, "one memory, one limit"),
+    (F::MEMORY64, false, "costs bounds checks, and no guest needs more than the limit"),
+    (F::EXCEPTIONS, false, "needs garbage collection"),
+    (F::LEGACY_EXCEPTIONS, false, "superseded"),
+    (F::GC, false, "when a collection runs is not specified"),
+    (F::GC_TYPES, false, "the engine is built without a collector"),
+    (F::FUNCTION_REFERENCES, false, "needs the types of garbage collection"),
+    (F::STACK_SWITCHING, false, "not settled, and one processor only"),
+    (F::CUSTOM_PAGE_SIZES, false, "memory is charged by pages of 64 KiB"),
+    (F::MEMORY_CONTROL, false, "not settled"),
+    (F::WIDE_ARITHMETIC, false, "not settled"),
+    (F::CUSTOM_DESCRIPTORS, false, "not settled"),
+    (F::COMPACT_IMPORTS, false, "not settled"),
+    (F::CM_VALUES, false, "not settled"),
+    (F::CM_NESTED_NAMES, false, "not settled"),
+    (F::CM_ASYNC, false, "a replicated call is synchronous"),
+    (F::CM_ASYNC_STACKFUL, false, "a replicated call is synchronous"),
+    (F::CM_MORE_ASYNC_BUILTINS, false, "a replicated call is synchronous"),
+    (F::CM_THREADING, false, "results depend on timing"),
+    (F::CM_ERROR_CONTEXT, false, "its texts may differ between nodes"),
+    (F::CM_FIXED_LENGTH_LISTS, false, "not settled"),
+    (F::CM_GC, false, "the engine is built without a collector"),
+    (F::CM_MAP, false, "not settled"),
+    (F::CM64, false, "memories have 32-bit addresses"),
+    (F::CM_IMPLEMENTS, false, "not settled"),
+];
+
+/// The proposals that are on.
+pub(crate) fn features() -> F {
+    FEATURES.iter().filter(|(_, on, _)| *on).fold(F::empty(), |all, (feature, ..)| all | *feature)
+}
+
+/// What every node sets alike: what a guest computes, and what it costs.
+pub(crate) fn semantics() -> Config {
+    let mut config = Config::new();
+    // Off first, whatever the parser knows now or later; then what is on by the table.
+    config.wasm_features(F::all(), false);
+    config.wasm_features(features(), true);
+
+    // One compiler on every processor. Winch, the other one, does not canonicalise NaNs.
+    config.strategy(Strategy::Cranelift);
+    // The bits of a NaN differ by processor otherwise, and a guest can see them.
+    config.cranelift_nan_canonicalization(true);
+    // Off above; should it ever be on, then with the same results everywhere.
+    config.relaxed_simd_deterministic(true);
+    // Fuel is a function of the path through the guest, and bounds its time.
+    config.consume_fuel(true);
+    config.operator_cost(fuel::operator_cost());
+    // Epochs count wall-clock time: where a guest stopped would differ.
+    config.epoch_interruption(false);
+    // Differs by processor in how deep it lets a guest recurse; metering the stack makes it a limit
+    // that is never reached first. Half a megabyte is what Rust guests with deep JSON need at most.
+    config.max_wasm_stack(limits::STACK_BYTES_MAX);
+    // Calls are synchronous; the state for concurrent ones costs time in each.
+    config.concurrency_support(false);
+    config.shared_memory(false);
+
+    // Error texts reach outcomes: they must not hold frames, names or addresses.
+    config.wasm_backtrace_max_frames(None);
+    config.generate_address_map(false);
+    config.debug_info(false);
+    config.coredump_or_debugging_off();
+
+    // Speed of the code, not of compiling it: an image is compiled once per node.
+    config.cranelift_opt_level(OptLevel::Speed);
+    config.cranelift_regalloc_algorithm(RegallocAlgorithm::Backtracking);
+    config.cranelift_debug_verifier(false);
+    config.compiler_inlining(Inlining::No);
+    config.parallel_compilation(true);
+
+    // Bounds are checked by guard pages, divisions by the processor: the outcome is the same trap.
+    config.signals_based_traps(true);
+    config.memory_reservation(4 << 30);
+    config.memory_guard_size(32 << 20);
+    config.guard_before_linear_memory(true);
+    // A memory never moves: it is reserved whole.
+    config.memory_may_move(false);
+    // An instance starts from a copy-on-write image of its memory, and fills tables as they are
+    // used. Neither is charged: fuel is set after instantiation.
+    config.memory_init_cow(true);
+    config.table_lazy_init(true);
+    config
+}
+
+/// The configuration of an engine: the semantics, and this node's way of allocating.
+pub(crate) fn config(options: &EngineOptions) -> Config {
+    let mut config = semantics();
+    config.allocation_strategy(if options.pooling {
+        InstanceAllocationStrategy::Pooling(pool(options))
+    } else {
+        InstanceAllocationStrategy::OnDemand
+    });
+    config
+}
+
+/// Slots for `instances_max` calls at once, each as large as the limits allow, so that no guest
+/// meets the end of the pool before it meets a limit.
+fn pool(options: &EngineOptions) -> PoolingAllocationConfig {
+    let calls = options.instances_max;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(calls)
+        .total_core_instances(calls.saturating_mul(limits::CORE_INSTANCES_MAX))
+        .total_memories(calls)
+        .total_tables(calls.saturating_mul(limits::TABLES_MAX))
+        .max_core_instances_per_component(limits::CORE_INSTANCES_MAX)
+        .max_memories_per_component(1)
+        .max_tables_per_component(limits::TABLES_MAX)
+        .max_memories_per_module(1)
+        .max_tables_per_module(limits::TABLES_MAX)
+        .table_elements(limits::TABLE_ELEMENTS_MAX)
+        .max_memory_size(memory_bytes_max())
+        // Pages that a call dirtied are wiped in place and stay mapped for the next one; the kernel
+        // tells which ones they are (Linux 6.7), else all of this would be wiped.
+        .pagemap_scan(Enabled::Auto)
+        .linear_memory_keep_resident(options.memory_keep_bytes)
+        .table_keep_resident(8 << 10);
+    pool
+}
+
+fn memory_bytes_max() -> usize {
+    usize::try_from(althing_protocol::limits::GUEST_MEMORY_BYTES_MAX).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_proposal_is_decided() {
+        let decided = FEATURES.iter().fold(F::empty(), |all, (feature, ..)| all | *feature);
+        assert_eq!(F::all() - decided, F::empty(), "proposals without a decision");
+        assert_eq!(format!("{:?}", semantics()).matches(": true").count(), 0);
+    }
+}

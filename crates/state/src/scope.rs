@@ -1,0 +1,188 @@
+//! One instruction's window on the state.
+
+use crate::{
+    Applied, Key, Page, StateError, Value, View, Writes, key::shown, view::Range, writes::weight,
+};
+use althing_protocol::{Error, limits};
+use std::{collections::BTreeMap, fmt, ops::Bound};
+
+/// A view with an instruction's own writes over it. Reads see the writes first.
+///
+/// It is owned, so it can travel into a guest's store and back. Dropping it undoes everything;
+/// [`into_writes`](Self::into_writes) gives what to merge into the [`Tip`](crate::Tip).
+pub struct Scope {
+    view: View,
+    writes: Writes,
+    /// One for each open savepoint, innermost last: what the keys written since had before.
+    undo: Vec<BTreeMap<Key, Option<Option<Value>>>>,
+}
+
+/// A moment to go back to. Savepoints nest: the last one taken ends first.
+#[derive(Debug)]
+#[must_use = "a savepoint ends with `rollback` or `release`"]
+pub struct Savepoint {
+    depth: usize,
+}
+
+impl Scope {
+    /// A scope over `view` without writes.
+    pub fn new(view: View) -> Self {
+        Self { view, writes: Writes::new(), undo: Vec::new() }
+    }
+
+    /// The value of `key`.
+    ///
+    /// # Errors
+    /// When this node's disk fails.
+    pub fn get(&self, key: &Key) -> Result<Option<Value>, StateError> {
+        match self.writes.get(key) {
+            Some(value) => Ok(value.cloned()),
+            None => self.view.get(key),
+        }
+    }
+
+    /// Part of an ordered scan; see [`View::scan`].
+    ///
+    /// # Errors
+    /// When this node's disk fails.
+    pub fn scan(
+        &self,
+        keyspace: &str,
+        start: Bound<&[u8]>,
+        prefix: &[u8],
+        limit_pairs: usize,
+        limit_bytes: usize,
+    ) -> Result<Page, StateError> {
+        let range = Range::new(keyspace, start, prefix);
+        self.view.page(Some(&self.writes), &range, limit_pairs, limit_bytes)
+    }
+
+    /// Writes `value` to `key`.
+    ///
+    /// # Errors
+    /// `invalid` when key or value is longer than what is stored may be; `exhausted` when the scope's writes are.
+    pub fn put(&mut self, key: Key, value: impl Into<Value>) -> Result<(), Error> {
+        self.write(key, Some(value.into()))
+    }
+
+    /// Deletes `key`, if it is there.
+    ///
+    /// # Errors
+    /// `invalid` when the key is too long; `exhausted` when the scope's writes are.
+    pub fn delete(&mut self, key: Key) -> Result<(), Error> {
+        self.write(key, None)
+    }
+
+    fn write(&mut self, key: Key, value: Option<Value>) -> Result<(), Error> {
+        check_pair(&key, value.as_deref())?;
+        let replaced = match self.writes.get(&key) {
+            Some(old) => weight(&key, old),
+            None => 0,
+        };
+        let bytes = self.writes.bytes() - replaced + weight(&key, value.as_ref());
+        if bytes > limits::SCOPE_WRITES_BYTES_MAX {
+            return Err(Error::exhausted(format!(
+                "writes of the instruction: {bytes} bytes, the limit is {}; write less at once",
+                limits::SCOPE_WRITES_BYTES_MAX
+            )));
+        }
+        match self.undo.last_mut() {
+            None => drop(self.writes.set(key, value)),
+            Some(undo) => {
+                let old = self.writes.set(key.clone(), value);
+                undo.entry(key).or_insert(old);
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a part that can be undone alone. It costs one more map entry per key written in it.
+    pub fn savepoint(&mut self) -> Savepoint {
+        self.undo.push(BTreeMap::new());
+        Savepoint { depth: self.undo.len() }
+    }
+
+    /// Undoes all since `savepoint`.
+    ///
+    /// # Panics
+    /// When a savepoint taken later is still open.
+    pub fn rollback(&mut self, savepoint: Savepoint) {
+        for (key, old) in self.close(savepoint) {
+            match old {
+                Some(old) => drop(self.writes.set(key, old)),
+                None => self.writes.unset(&key),
+            }
+        }
+    }
+
+    /// Keeps all since `savepoint`.
+    ///
+    /// # Panics
+    /// When a savepoint taken later is still open.
+    pub fn release(&mut self, savepoint: Savepoint) {
+        let inner = self.close(savepoint);
+        if let Some(outer) = self.undo.last_mut() {
+            for (key, old) in inner {
+                outer.entry(key).or_insert(old);
+            }
+        }
+    }
+
+    fn close(&mut self, savepoint: Savepoint) -> BTreeMap<Key, Option<Option<Value>>> {
+        assert_eq!(savepoint.depth, self.undo.len(), "savepoints end in reverse order");
+        self.undo.pop().unwrap_or_default()
+    }
+
+    /// The writes so far.
+    pub fn writes(&self) -> &Writes {
+        &self.writes
+    }
+
+    /// The position of the view below.
+    pub fn applied(&self) -> &Applied {
+        self.view.applied()
+    }
+
+    /// The view below, without the writes.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// Gives up the view and keeps the writes. The view must be gone before the writes are
+    /// merged: a map that is shared is copied when it changes.
+    ///
+    /// # Panics
+    /// When a savepoint is open.
+    pub fn into_writes(self) -> Writes {
+        assert!(self.undo.is_empty(), "a savepoint is open");
+        let Self { view, writes, .. } = self;
+        drop(view);
+        writes
+    }
+}
+
+/// Checks sizes of a pair, or of a key that is deleted.
+pub(crate) fn check_pair(key: &Key, value: Option<&[u8]>) -> Result<(), Error> {
+    let bytes = key.key().len();
+    if bytes > limits::KEY_BYTES_MAX {
+        return Err(Error::invalid(format!(
+            "key of {}: {bytes} bytes, the limit is {}",
+            key.keyspace(),
+            limits::KEY_BYTES_MAX
+        )));
+    }
+    match value.map(<[u8]>::len) {
+        Some(bytes) if bytes > limits::STORED_VALUE_BYTES_MAX => Err(Error::invalid(format!(
+            "value of key {}: {bytes} bytes, the limit is {}",
+            shown(key.key()),
+            limits::STORED_VALUE_BYTES_MAX
+        ))),
+        _ => Ok(()),
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Scope {{ view: {:?}, writes: {} }}", self.view, self.writes.len())
+    }
+}

@@ -1,0 +1,221 @@
+//! What readers hold: the state at one moment.
+
+use crate::{
+    Applied, Key, StateError, Value, Writes,
+    digest::StateSum,
+    disk::Disk,
+    merge::{Layer, Merge},
+};
+use althing_protocol::Hash;
+use imbl::OrdMap;
+use std::{fmt, ops::Bound, sync::Arc};
+
+/// Encoded results by index, not on disk yet.
+pub(crate) type Results = OrdMap<u64, Arc<[u8]>>;
+
+/// What the flusher is writing: complete up to one entry, and no longer changing.
+pub(crate) struct Frozen {
+    pub(crate) writes: Layer,
+    pub(crate) results: Results,
+    pub(crate) applied: Arc<Applied>,
+}
+
+/// The lower layers of every view: the disk, and what is on its way there.
+#[derive(Clone)]
+pub(crate) struct Base {
+    pub(crate) disk: Arc<Disk>,
+    pub(crate) frozen: Option<Arc<Frozen>>,
+}
+
+/// The layers of a view. A newer layer hides an older one.
+pub(crate) struct Layers {
+    pub(crate) base: Base,
+    pub(crate) fresh: Layer,
+    pub(crate) results: Results,
+    pub(crate) applied: Arc<Applied>,
+}
+
+/// The whole state after one entry. It never changes, and cloning it is cheap.
+///
+/// While it lives, the file keeps what was in it then and grows: hold it for one query, or let
+/// the realm limit its life with [`Store::expire_views`](crate::Store::expire_views).
+#[derive(Clone)]
+pub struct View(pub(crate) Arc<Layers>);
+
+/// Part of an ordered scan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Keys without their keyspace, and values, in key order.
+    pub pairs: Vec<(Vec<u8>, Value)>,
+    /// Whether there is more after the last pair.
+    pub more: bool,
+}
+
+impl View {
+    /// The value of `key`.
+    ///
+    /// # Errors
+    /// When the disk fails, or the store closed this view.
+    pub fn get(&self, key: &Key) -> Result<Option<Value>, StateError> {
+        let Layers { base, fresh, .. } = &*self.0;
+        let frozen = || base.frozen.as_ref().and_then(|frozen| frozen.writes.get(key));
+        match fresh.get(key).or_else(frozen) {
+            Some(value) => Ok(value.clone()),
+            None => base.disk.get(key),
+        }
+    }
+
+    /// The pairs of `keyspace` whose keys begin with `prefix`, from `start` on.
+    ///
+    /// The page ends before it has more than `limit_pairs` pairs or `limit_bytes` bytes of keys
+    /// and values; but it has at least one pair if there is one and `limit_pairs` is not 0. To
+    /// go on, start after ([`Bound::Excluded`]) the last key.
+    ///
+    /// # Errors
+    /// When the disk fails, or the store closed this view.
+    pub fn scan(
+        &self,
+        keyspace: &str,
+        start: Bound<&[u8]>,
+        prefix: &[u8],
+        limit_pairs: usize,
+        limit_bytes: usize,
+    ) -> Result<Page, StateError> {
+        let range = Range::new(keyspace, start, prefix);
+        self.page(None, &range, limit_pairs, limit_bytes)
+    }
+
+    /// A page, seen through a scope's own writes.
+    pub(crate) fn page(
+        &self,
+        overlay: Option<&Writes>,
+        range: &Range,
+        limit_pairs: usize,
+        limit_bytes: usize,
+    ) -> Result<Page, StateError> {
+        let mut page = Page::default();
+        let mut bytes = 0;
+        for pair in self.merge(overlay, range.start())? {
+            let (key, value) = pair?;
+            if !key.as_bytes().starts_with(range.prefix.as_bytes()) {
+                break;
+            }
+            let key = key.key();
+            bytes += key.len() + value.len();
+            let full = page.pairs.len() >= limit_pairs || bytes > limit_bytes;
+            if full && (limit_pairs == 0 || !page.pairs.is_empty()) {
+                page.more = true;
+                break;
+            }
+            page.pairs.push((key.to_vec(), value));
+        }
+        Ok(page)
+    }
+
+    fn merge<'a>(
+        &'a self,
+        overlay: Option<&'a Writes>,
+        start: Bound<&[u8]>,
+    ) -> Result<Merge<'a>, StateError> {
+        let range = (start, Bound::Unbounded);
+        let Layers { base, fresh, .. } = &*self.0;
+        let mut merge = Merge::new(base.disk.rows(range)?)?;
+        if let Some(overlay) = overlay {
+            merge.overlay(overlay.map(), range);
+        }
+        merge.layer(fresh, range);
+        if let Some(frozen) = &base.frozen {
+            merge.layer(&frozen.writes, range);
+        }
+        Ok(merge)
+    }
+
+    /// Every pair, in key order.
+    pub(crate) fn pairs(&self) -> Result<Merge<'_>, StateError> {
+        self.merge(None, Bound::Unbounded)
+    }
+
+    /// The position and chains of the last entry this view contains.
+    pub fn applied(&self) -> &Applied {
+        &self.0.applied
+    }
+
+    /// The realm's encoded genesis.
+    pub fn genesis(&self) -> &[u8] {
+        &self.0.base.disk.genesis
+    }
+
+    /// The encoded result of the entry at `index`, if it is kept.
+    ///
+    /// # Errors
+    /// When the disk fails, or the store closed this view.
+    pub fn result(&self, index: u64) -> Result<Option<Vec<u8>>, StateError> {
+        let Layers { base, results, .. } = &*self.0;
+        let frozen = || base.frozen.as_ref().and_then(|frozen| frozen.results.get(&index));
+        match results.get(&index).or_else(frozen) {
+            Some(result) => Ok(Some(result.to_vec())),
+            None => base.disk.result(index),
+        }
+    }
+
+    /// The state hash at [`applied`](Self::applied).
+    ///
+    /// It starts from the sum of what is on disk and costs, for each key written since, one read of
+    /// its old value and two lattice hashes of about 1.4 us: with 100,000 keys, near half a second.
+    /// Call it away from the apply thread. A flush computes the same for its boundary.
+    ///
+    /// # Errors
+    /// When the disk fails, or the store closed this view.
+    pub fn state_hash(&self) -> Result<Hash, StateError> {
+        Ok(self.tally()?.0.hash())
+    }
+
+    /// The sum over all pairs, and how many they are.
+    pub(crate) fn tally(&self) -> Result<(StateSum, u64), StateError> {
+        let Layers { base, fresh, .. } = &*self.0;
+        let mut sum = base.disk.sum.clone();
+        let mut pairs = base.disk.pairs()?;
+        let frozen = base.frozen.iter().flat_map(|frozen| frozen.writes.iter());
+        let hidden = |key: &Key| fresh.contains_key(key);
+        for (key, new) in fresh.iter().chain(frozen.filter(|(key, _)| !hidden(key))) {
+            let old = base.disk.get(key)?;
+            sum.change(key, old.as_deref(), new.as_deref());
+            pairs += u64::from(new.is_some());
+            pairs -= u64::from(old.is_some());
+        }
+        Ok((sum, pairs))
+    }
+
+    /// Counts the flushes before this view: views of one generation share what they hold on disk.
+    pub fn generation(&self) -> u64 {
+        self.0.base.disk.generation
+    }
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (index, generation) = (self.applied().index, self.generation());
+        write!(f, "View {{ index: {index}, generation: {generation} }}")
+    }
+}
+
+/// A start and a prefix within a keyspace, as whole keys.
+pub(crate) struct Range {
+    start: Bound<Key>,
+    prefix: Key,
+}
+
+impl Range {
+    pub(crate) fn new(keyspace: &str, start: Bound<&[u8]>, prefix: &[u8]) -> Self {
+        let start = match start {
+            Bound::Included(key) if key > prefix => Bound::Included(Key::new(keyspace, key)),
+            Bound::Excluded(key) if key >= prefix => Bound::Excluded(Key::new(keyspace, key)),
+            _ => Bound::Included(Key::new(keyspace, prefix)),
+        };
+        Self { start, prefix: Key::new(keyspace, prefix) }
+    }
+
+    fn start(&self) -> Bound<&[u8]> {
+        self.start.as_ref().map(Key::as_bytes)
+    }
+}

@@ -1,6 +1,6 @@
 //! Uploads in chunks, which go on where they stopped.
 
-use crate::{Blobs, BlobError, error::At, store::check_size};
+use crate::{BlobError, Blobs, error::At, store::check_size};
 use althing_protocol::{Error, Hash, limits};
 use std::{
     ffi::OsStr,

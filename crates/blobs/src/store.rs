@@ -72,6 +72,23 @@ impl Blobs {
     /// # Errors
     /// [`BlobError::Damaged`] when they no longer have this hash; when the file system fails.
     pub fn get(&self, hash: &Hash) -> Result<Option<Vec<u8>>, BlobError> {
+        let sound = |bytes: &Vec<u8>| Hash::of(bytes) == *hash;
+        match self.read(hash)? {
+            Some(bytes) if !sound(&bytes) => {}
+            found => return Ok(found),
+        }
+        // Somebody else may have set it aside, and stored it anew, before this lock was free.
+        let _writing = self.writing();
+        match self.read(hash)? {
+            Some(bytes) if !sound(&bytes) => {}
+            found => return Ok(found),
+        }
+        let moved_to = self.dir.set_aside(hash)?;
+        tracing::error!(%hash, moved_to = %moved_to.display(), "a blob's bytes on disk have changed");
+        Err(BlobError::Damaged { hash: *hash, moved_to })
+    }
+
+    fn read(&self, hash: &Hash) -> Result<Option<Vec<u8>>, BlobError> {
         let path = self.dir.whole(hash);
         let file = match File::open(&path) {
             Ok(file) => file,
@@ -81,13 +98,7 @@ impl Blobs {
         let mut bytes = Vec::new();
         // One byte more than a blob may have: a file that grew does not fill the memory.
         file.take(limits::IMAGE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).at(&path)?;
-        if Hash::of(&bytes) == *hash {
-            return Ok(Some(bytes));
-        }
-        let _writing = self.writing();
-        let moved_to = self.dir.set_aside(hash)?;
-        tracing::error!(%hash, moved_to = %moved_to.display(), "a blob's bytes on disk have changed");
-        Err(BlobError::Damaged { hash: *hash, moved_to })
+        Ok(Some(bytes))
     }
 
     /// All whole blobs with their sizes in bytes, in order of their hashes.
@@ -150,7 +161,8 @@ impl Blobs {
 pub(crate) fn check_size(size: u64) -> Result<(), BlobError> {
     let max = limits::IMAGE_BYTES_MAX as u64;
     if size > max {
-        let message = format!("blob of {size} bytes: too large, the limit is {max}; make it smaller");
+        let message =
+            format!("blob of {size} bytes: too large, the limit is {max}; make it smaller");
         return Err(Error::invalid(message).into());
     }
     Ok(())

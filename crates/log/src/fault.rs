@@ -26,7 +26,9 @@ impl Fault {
             Some(reason) => Error::unavailable(format!(
                 "the log stopped: {reason}; mend the cause, then restart the node"
             )),
-            None => Error::unavailable(format!("the log is not running: {consequence}; restart the node")),
+            None => Error::unavailable(format!(
+                "the log is not running: {consequence}; restart the node"
+            )),
         }
     }
 }

@@ -42,7 +42,7 @@ extern crate self as althing_log;
 #[cfg(test)]
 mod suite;
 
-pub use config::LogConfig;
+pub use config::{LogConfig, NODE_MAX};
 pub use log::{Item, Log};
 pub use membership::one_voter;
 pub use metrics::Metrics;

@@ -13,7 +13,7 @@ use futures::StreamExt;
 use futures::lock::Mutex;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, ForwardReason, LinearizableReadError, RaftError};
-use openraft::raft::ClientWriteResponse;
+use openraft::raft::{ClientWriteResponse, ClientWriteResult};
 use openraft::{AsyncRuntime, Raft, RaftMetrics, ReadPolicy, ServerState};
 use openraft_rt_tokio::TokioRuntime;
 use std::ops::Range;
@@ -24,6 +24,8 @@ use std::time::Duration;
 const LEASE_RETRY: Duration = Duration::from_millis(5);
 /// How often: two seconds in all.
 const LEASE_RETRIES: u32 = 400;
+/// One page of entries that are read back.
+const READ_BYTES_MAX: usize = 4 << 20;
 /// How long a compaction waits for one step of the engine.
 const COMPACT_WAIT: Duration = Duration::from_secs(10);
 
@@ -38,6 +40,8 @@ pub struct Log<R: Replica, T: AsyncRuntime = TokioRuntime> {
     pub(crate) config: Arc<LogConfig>,
     /// Held by the compaction that runs.
     pub(crate) compacting: Arc<Mutex<()>>,
+    /// Held by the read that runs: readers cost one thread, however many they are.
+    pub(crate) reading: Arc<Mutex<()>>,
 }
 
 impl<R: Replica, T: AsyncRuntime> Clone for Log<R, T> {
@@ -49,6 +53,7 @@ impl<R: Replica, T: AsyncRuntime> Clone for Log<R, T> {
             fault: self.fault.clone(),
             config: self.config.clone(),
             compacting: self.compacting.clone(),
+            reading: self.reading.clone(),
         }
     }
 }
@@ -97,7 +102,10 @@ impl<R: Replica, T: AsyncRuntime> Log<R, T> {
 
     /// Proposes entries that come to lie in the log in this order, as one message to the engine:
     /// the cheapest way for many at once. Each has its own result.
-    pub async fn propose_all(&self, entries: Vec<Bytes>) -> Result<Vec<Result<(u64, R::Response)>>> {
+    pub async fn propose_all(
+        &self,
+        entries: Vec<Bytes>,
+    ) -> Result<Vec<Result<(u64, R::Response)>>> {
         entries.iter().try_for_each(check_size)?;
         for _ in 0..LEASE_RETRIES {
             let commands: Vec<_> = entries.iter().cloned().map(Command).collect();
@@ -136,21 +144,28 @@ impl<R: Replica, T: AsyncRuntime> Log<R, T> {
                 Err(elsewhere(forward.leader_id))
             }
             Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(error))) => {
-                Err(Error::unavailable(format!("no quorum answers: {error}; ask again, or read locally")))
+                Err(Error::unavailable(format!(
+                    "no quorum answers: {error}; ask again, or read locally"
+                )))
             }
         }
     }
 
     /// Entries of a range, in order: those that are kept and committed, and after the first only
-    /// as many as keep the sum of their bytes within `bytes_max`. None are left out in between.
+    /// as many as keep the sum of their bytes within `bytes_max`, which is cut to 4 MiB. None are
+    /// left out in between. Those who read take turns.
     pub async fn read(&self, range: Range<u64>, bytes_max: usize) -> Result<Vec<Item>> {
         let committed = self.raft_metrics().local_committed.map_or(0, |id| id.index + 1);
         let range = range.start..range.end.min(committed);
         let store = self.store.clone();
+        let bytes_max = bytes_max.min(READ_BYTES_MAX);
+        let _turn = self.reading.lock().await;
         // Old entries come from disk, which is not for a thread of the reactor.
-        let records = T::spawn_blocking(move || store.read(range, bytes_max)).await;
+        let records = T::spawn_blocking(move || store.read_page(range, bytes_max)).await;
         let records = records.and_then(|records| records).map_err(|error| {
-            Error::internal(format!("reading the log: {error}; check the disk, then the log's files"))
+            Error::internal(format!(
+                "reading the log: {error}; check the disk, then the log's files"
+            ))
         })?;
         Ok(records.into_iter().map(item).collect())
     }
@@ -167,22 +182,26 @@ impl<R: Replica, T: AsyncRuntime> Log<R, T> {
     }
 
     /// Purges entries that nobody needs: up to `durable`, but never past what the replica says it
-    /// has on disk, and never the last [`entries_keep`](LogConfig::entries_keep). Returns the first
-    /// entry kept.
+    /// has on disk, and only what [`entries_keep`](LogConfig::entries_keep) and
+    /// [`keep_bytes_max`](LogConfig::keep_bytes_max) do not keep. Returns the first entry kept.
     pub async fn compact(&self, durable: u64) -> Result<u64> {
         let _one_at_a_time = self.compacting.lock().await;
-        let on_disk = self.replica.snapshot().await.map_err(|halt| self.fault.error(halt))?.position;
+        let on_disk =
+            self.replica.snapshot().await.map_err(|halt| self.fault.error(halt))?.position;
         let first = self.first_kept()?;
-        let Some(kept) = self.last()?.and_then(|last| last.checked_sub(self.config.entries_keep)) else {
-            return Ok(first);
-        };
+        let within = self.store.first_within(self.config.keep_bytes_max);
+        let within = within.map_err(|error| self.fault.error(error))?;
+        let next = self.last()?.map_or(0, |last| last + 1);
+        let keep_from = next.saturating_sub(self.config.entries_keep).max(within);
+        let Some(kept) = keep_from.checked_sub(1) else { return Ok(first) };
         let upto = durable.min(on_disk.index).min(kept);
         if on_disk.is_start() || upto < first {
             return Ok(first);
         }
         let fatal = |fatal| self.fault.error(fatal);
         self.engine.trigger().snapshot().await.map_err(fatal)?;
-        self.wait_for("the snapshot", |seen| seen.snapshot.is_some_and(|id| id.index >= upto)).await?;
+        self.wait_for("the snapshot", |seen| seen.snapshot.is_some_and(|id| id.index >= upto))
+            .await?;
         self.engine.trigger().purge_log(upto).await.map_err(fatal)?;
         self.wait_for("the purge", |seen| seen.purged.is_some_and(|id| id.index >= upto)).await?;
         self.first_kept()
@@ -237,7 +256,9 @@ impl<R: Replica, T: AsyncRuntime> Log<R, T> {
         seen: impl Fn(&RaftMetrics<Types<R::Response, T>>) -> bool + Send,
     ) -> Result<()> {
         let waited = self.engine.wait(Some(COMPACT_WAIT)).metrics(seen, what).await;
-        waited.map(|_| ()).map_err(|error| self.fault.error(format_args!("waiting for {what}: {error}")))
+        waited
+            .map(|_| ())
+            .map_err(|error| self.fault.error(format_args!("waiting for {what}: {error}")))
     }
 }
 
@@ -252,7 +273,7 @@ fn check_size(bytes: &Bytes) -> Result<()> {
 }
 
 fn answer<A: Send + Sync + 'static, T: AsyncRuntime>(
-    result: Result<ClientWriteResponse<Types<A, T>>, ClientWriteError<Types<A, T>>>,
+    result: ClientWriteResult<Types<A, T>>,
 ) -> Result<(u64, A), Refusal> {
     let error = match result {
         Ok(ClientWriteResponse { log_id, data: Some(response), .. }) => {
@@ -284,7 +305,8 @@ fn elsewhere(leader: Option<u64>) -> Error {
 }
 
 fn no_lease() -> Error {
-    Error::unavailable("the leader's lease is not live: no quorum answers it; ask again").retry_after_ms(1_000)
+    Error::unavailable("the leader's lease is not live: no quorum answers it; ask again")
+        .retry_after_ms(1_000)
 }
 
 fn item(record: Record) -> Item {

@@ -4,7 +4,9 @@ use crate::fault::Fault;
 use crate::membership;
 use crate::replica::{Committed, Halt, Position, Replica, SnapshotFile};
 use crate::store::{Id, log_id};
-use crate::types::{Command, Entry, LogId, Membership, Payload, Snapshot, SnapshotMeta, StoredMembership, Types};
+use crate::types::{
+    Command, Entry, LogId, Membership, Payload, Snapshot, SnapshotMeta, StoredMembership, Types,
+};
 use futures::{Stream, StreamExt};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::{AsyncRuntime, OptionalSend, RaftSnapshotBuilder};
@@ -60,9 +62,11 @@ impl<R: Replica> Machine<R> {
         }
         let commands = pending.waiting.iter().filter(|waiting| waiting.answered).count();
         let last = entries.last().map_or(0, |entry| entry.index);
-        let responses = self.replica.apply(entries).await.map_err(|halt| self.halt("applying", halt))?;
+        let responses =
+            self.replica.apply(entries).await.map_err(|halt| self.halt("applying", halt))?;
         if responses.len() != commands {
-            let halt = Halt(format!("{} responses to {commands} entries up to {last}", responses.len()));
+            let halt =
+                Halt(format!("{} responses to {commands} entries up to {last}", responses.len()));
             return Err(self.halt("applying", halt));
         }
         let mut responses = responses.into_iter();
@@ -76,7 +80,8 @@ impl<R: Replica> Machine<R> {
     }
 
     async fn snapshot(&self) -> io::Result<(SnapshotMeta, SnapshotFile)> {
-        let file = self.replica.snapshot().await.map_err(|halt| self.halt("taking a snapshot", halt))?;
+        let file =
+            self.replica.snapshot().await.map_err(|halt| self.halt("taking a snapshot", halt))?;
         let (last_log_id, last_membership) = parts(&file.position)?;
         Ok((SnapshotMeta { last_log_id, last_membership }, file))
     }
@@ -102,13 +107,20 @@ fn position(meta: &SnapshotMeta) -> Position {
 
 fn committed(entry: Entry) -> Committed {
     let at = entry.log_id;
-    let stored = |members: Membership| membership::encode_stored(&StoredMembership::new(Some(at), members));
+    let stored =
+        |members: Membership| membership::encode_stored(&StoredMembership::new(Some(at), members));
     let (bytes, membership) = match entry.payload {
         Payload::Blank => (None, None),
         Payload::Normal(Command(bytes)) => (Some(bytes), None),
         Payload::Membership(members) => (None, Some(stored(members))),
     };
-    Committed { index: at.index, term: at.leader_id.term, node: at.leader_id.node_id, bytes, membership }
+    Committed {
+        index: at.index,
+        term: at.leader_id.term,
+        node: at.leader_id.node_id,
+        bytes,
+        membership,
+    }
 }
 
 impl<R: Replica, T: AsyncRuntime> RaftStateMachine<Types<R::Response, T>> for Machine<R> {
@@ -141,7 +153,11 @@ impl<R: Replica, T: AsyncRuntime> RaftStateMachine<Types<R::Response, T>> for Ma
         self.clone()
     }
 
-    async fn install_snapshot(&mut self, meta: &SnapshotMeta, mut file: SnapshotFile) -> io::Result<()> {
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        mut file: SnapshotFile,
+    ) -> io::Result<()> {
         file.position = position(meta);
         self.replica.install(file).await.map_err(|halt| self.halt("installing a snapshot", halt))
     }

@@ -64,7 +64,11 @@ pub(crate) fn decode_stored(bytes: &[u8]) -> io::Result<StoredMembership> {
 
 fn message(membership: &Membership, at: Option<&LogId>) -> StoredMessage {
     StoredMessage {
-        at: at.map(|id| AtMessage { term: id.leader_id.term, node: id.leader_id.node_id, index: id.index }),
+        at: at.map(|id| AtMessage {
+            term: id.leader_id.term,
+            node: id.leader_id.node_id,
+            index: id.index,
+        }),
         configs: membership
             .get_joint_config()
             .iter()
@@ -75,14 +79,37 @@ fn message(membership: &Membership, at: Option<&LogId>) -> StoredMessage {
 }
 
 fn parse(bytes: &[u8]) -> io::Result<(Membership, Option<LogId>)> {
-    let invalid = |error: String| io::Error::new(io::ErrorKind::InvalidData, format!("membership: {error}"));
+    let invalid =
+        |error: String| io::Error::new(io::ErrorKind::InvalidData, format!("membership: {error}"));
     let message = StoredMessage::decode(bytes).map_err(|error| invalid(error.to_string()))?;
-    let configs = message.configs.into_iter().map(|config| config.voters.into_iter().collect()).collect();
+    let configs =
+        message.configs.into_iter().map(|config| config.voters.into_iter().collect()).collect();
     let nodes: BTreeMap<u64, BasicNode> =
         message.nodes.into_iter().map(|(id, addr)| (id, BasicNode { addr })).collect();
     let membership = Membership::new(configs, nodes).map_err(|error| invalid(error.to_string()))?;
-    let at = message
-        .at
-        .map(|at| LogId::new(LeaderId { term: at.term, node_id: at.node }, at.index));
+    let at =
+        message.at.map(|at| LogId::new(LeaderId { term: at.term, node_id: at.node }, at.index));
     Ok((membership, at))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_membership_survives() {
+        let nodes: BTreeMap<u64, BasicNode> =
+            [(1, "a:1"), (2, "b:2"), (9, "")].map(|(id, addr)| (id, BasicNode::new(addr))).into();
+        let configs = vec![BTreeSet::from([1]), BTreeSet::from([1, 2])];
+        let members = Membership::new(configs, nodes).unwrap();
+        assert_eq!(decode(&encode(&members)).unwrap(), members);
+        for at in [None, Some(LogId::new(LeaderId { term: 3, node_id: 2 }, 77))] {
+            let stored = StoredMembership::new(at, members.clone());
+            assert_eq!(decode_stored(&encode_stored(&stored)).unwrap(), stored);
+        }
+        assert_eq!(decode_stored(&[]).unwrap(), StoredMembership::default());
+        assert!(decode(&[0xff]).is_err());
+    }
 }

@@ -7,7 +7,6 @@ use crate::replica::{Position, Replica};
 use crate::store::{Dir, Id, Segments, State, Storage, Store, Vote};
 use crate::{Log, LogConfig};
 use althing_protocol::{Error, Result};
-use futures::lock::Mutex;
 use openraft::errors::{InitializeError, RaftError};
 use openraft::impls::BasicNode;
 use openraft::{AsyncRuntime, Raft, RaftMetrics, ServerState};
@@ -46,7 +45,11 @@ impl<R: Replica> Log<R> {
 
 impl<R: Replica, T: AsyncRuntime> Log<R, T> {
     /// [`open`](Log::open), with peers and on any runtime.
-    pub async fn open_with<N: Peers<R, T>>(config: LogConfig, replica: Arc<R>, peers: N) -> Result<Self> {
+    pub async fn open_with<N: Peers<R, T>>(
+        config: LogConfig,
+        replica: Arc<R>,
+        peers: N,
+    ) -> Result<Self> {
         Self::start_in_dir(config, replica, peers, Start::Open).await
     }
 
@@ -76,7 +79,9 @@ impl<R: Replica, T: AsyncRuntime> Log<R, T> {
             }?;
             Segments::open(dir, &at)
         });
-        let segments = opening.await.map_err(|error| Error::internal(format!("opening the log: {error}")))??;
+        let segments = opening
+            .await
+            .map_err(|error| Error::internal(format!("opening the log: {error}")))??;
         Self::start(config, replica, peers, Box::new(segments), start).await
     }
 
@@ -106,7 +111,8 @@ impl<R: Replica, T: AsyncRuntime> Log<R, T> {
             replica,
             fault,
             config: Arc::new(config),
-            compacting: Arc::new(Mutex::new(())),
+            compacting: Arc::default(),
+            reading: Arc::default(),
         };
         if let Err(error) = log.come_up(start).await {
             // Nobody has a handle to it: let go of the directory here.
@@ -124,15 +130,20 @@ impl<R: Replica, T: AsyncRuntime> Log<R, T> {
             match self.engine.initialize(members).await {
                 Ok(()) => {}
                 Err(RaftError::APIError(InitializeError::NotAllowed(error))) => {
-                    return Err(Error::conflict(format!("the log cannot be begun: {error}; remove its directory first")));
+                    return Err(Error::conflict(format!(
+                        "the log cannot be begun: {error}; remove its directory first"
+                    )));
                 }
                 Err(error) => return Err(self.fault.error(error)),
             }
         }
         let wait = Some(Duration::from_millis(self.config.leader_wait_ms));
-        let settled = |seen: &RaftMetrics<_>| seen.running_state.is_err() || seen.state == ServerState::Leader;
+        let settled = |seen: &RaftMetrics<_>| {
+            seen.running_state.is_err() || seen.state == ServerState::Leader
+        };
         self.engine.wait(wait).metrics(settled, "leadership").await.map_err(|error| {
-            self.fault.error(format_args!("node {} did not become leader: {error}", self.config.node))
+            self.fault
+                .error(format_args!("node {} did not become leader: {error}", self.config.node))
         })?;
         // Replays all that was committed before.
         self.linearizable().await.map(|_| ())
@@ -141,13 +152,19 @@ impl<R: Replica, T: AsyncRuntime> Log<R, T> {
 
 /// Records that the log was purged up to where the snapshot stands. The vote is of that term, so
 /// that the next leader's entries come after it.
-async fn begin_behind(store: &Store, config: &LogConfig, at: &Position, fault: &Fault) -> Result<()> {
+async fn begin_behind(
+    store: &Store,
+    config: &LogConfig,
+    at: &Position,
+    fault: &Fault,
+) -> Result<()> {
     let state = store.state().map_err(|error| fault.error(error))?;
     // A vote alone is what a restore leaves that was cut short.
     if state.last.is_some() {
         return Err(begun(config));
     }
-    let (_, membership) = parts(at).map_err(|error| Error::invalid(format!("the snapshot's {error}")))?;
+    let (_, membership) =
+        parts(at).map_err(|error| Error::invalid(format!("the snapshot's {error}")))?;
     if at.is_start() || !membership.voter_ids().eq([config.node]) {
         let voters: Vec<_> = membership.voter_ids().collect();
         return Err(Error::invalid(format!(
@@ -169,7 +186,9 @@ fn check(config: &LogConfig, start: Start, state: &State, applied: &Position) ->
     let dir = config.dir.display();
     let Some(last) = state.last else {
         if start == Start::Open {
-            return Err(Error::not_found(format!("the log in {dir} was never begun; create the realm again")));
+            return Err(Error::not_found(format!(
+                "the log in {dir} was never begun; create the realm again"
+            )));
         }
         if !applied.is_start() {
             return Err(Error::internal(format!(

@@ -1,13 +1,13 @@
 //! The engine's own test suite of storages, over ours.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use crate::LogConfig;
 use crate::fault::Fault;
 use crate::machine::Machine;
 use crate::store::{Dir, Segments, Store};
 use crate::types::Types;
-use crate::LogConfig;
-use openraft::{AsyncRuntime, StorageError};
 use openraft::testing::log::{StoreBuilder, Suite};
+use openraft::{AsyncRuntime, StorageError};
 use openraft_rt_tokio::TokioRuntime;
 use std::sync::Arc;
 use tempfile::TempDir;

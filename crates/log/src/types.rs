@@ -35,7 +35,8 @@ pub(crate) type Ballot = openraft::Vote<LeaderId>;
 pub(crate) type Membership = openraft::Membership<u64, BasicNode>;
 pub(crate) type StoredMembership = openraft::StoredMembership<LeaderId, u64, BasicNode>;
 pub(crate) type SnapshotMeta = openraft::SnapshotMeta<LeaderId, u64, BasicNode>;
-pub(crate) type Snapshot = openraft::storage::Snapshot<LeaderId, u64, BasicNode, crate::SnapshotFile>;
+pub(crate) type Snapshot =
+    openraft::storage::Snapshot<LeaderId, u64, BasicNode, crate::SnapshotFile>;
 
 impl<A: Send + Sync + 'static, T: AsyncRuntime> RaftTypeConfig for Types<A, T> {
     type D = Command;

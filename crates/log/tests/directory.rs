@@ -28,7 +28,10 @@ async fn a_newer_version_is_refused_and_named() {
     std::fs::write(&format, text.replace("version 1", "version 2")).unwrap();
     let error = Log::open(config(dir.path()), Toy::new()).await.err().unwrap();
     assert_eq!(error.kind, Kind::Unavailable);
-    assert!(error.message.contains("version 2") && error.message.contains(format.to_str().unwrap()), "{error}");
+    assert!(
+        error.message.contains("version 2") && error.message.contains(format.to_str().unwrap()),
+        "{error}"
+    );
     std::fs::write(&format, "something else").unwrap();
     let error = Log::open(config(dir.path()), Toy::new()).await.err().unwrap();
     assert_eq!(error.kind, Kind::Internal);

@@ -78,6 +78,10 @@ impl Storage for Memory {
         Ok(self.records.iter().filter(|record| range.contains(&record.id.index)).cloned().collect())
     }
 
+    fn first_within(&self, _: u64) -> u64 {
+        0
+    }
+
     fn stats(&self) -> FlushStats {
         FlushStats::default()
     }
@@ -152,7 +156,8 @@ async fn a_failed_flush_stops_the_log_and_everyone_hears_why() {
 
 #[tokio::test]
 async fn a_vote_that_cannot_be_flushed_elects_nobody() {
-    let control = Arc::new(Mutex::new(Control { broken: Some("Input/output error"), ..Control::default() }));
+    let control =
+        Arc::new(Mutex::new(Control { broken: Some("Input/output error"), ..Control::default() }));
     let memory = Memory { records: Vec::new(), state: State::default(), control };
     let config = config(std::path::Path::new("unused"));
     let log = Log::<Toy, TokioRuntime>::start_on(config, Toy::new(), Alone, Box::new(memory)).await;

@@ -9,7 +9,11 @@ use bytes::Bytes;
 use std::sync::Arc;
 use toy::{Toy, command, config};
 
-async fn propose_concurrently(log: &Log<Toy>, range: std::ops::Range<usize>, tasks: usize) -> Vec<(u64, usize)> {
+async fn propose_concurrently(
+    log: &Log<Toy>,
+    range: std::ops::Range<usize>,
+    tasks: usize,
+) -> Vec<(u64, usize)> {
     let all: Vec<usize> = range.collect();
     let mut handles = Vec::new();
     for chunk in all.chunks(all.len().div_ceil(tasks)) {
@@ -81,7 +85,8 @@ async fn proposals_of_one_call_lie_in_order() {
     assert_eq!((metrics.leads, metrics.leader, metrics.fault), (true, Some(1), None));
     assert_eq!(metrics.applied, indexes.last().copied());
     assert!(metrics.flush.entries >= 302 && metrics.flush.flushes < 60, "{:?}", metrics.flush);
-    let error = log.propose(Bytes::from(vec![0; althing_log::ENTRY_BYTES_MAX + 1])).await.unwrap_err();
+    let error =
+        log.propose(Bytes::from(vec![0; althing_log::ENTRY_BYTES_MAX + 1])).await.unwrap_err();
     assert_eq!(error.kind, Kind::Invalid);
 }
 
@@ -89,7 +94,10 @@ async fn proposals_of_one_call_lie_in_order() {
 async fn compaction_keeps_what_the_state_has_not_saved() {
     let dir = tempfile::tempdir().unwrap();
     let toy = Toy::new();
-    let log = Log::create(LogConfig { segment_bytes_max: 2_048, ..config(dir.path()) }, toy.clone()).await.unwrap();
+    let log =
+        Log::create(LogConfig { segment_bytes_max: 2_048, ..config(dir.path()) }, toy.clone())
+            .await
+            .unwrap();
     log.propose_all((0..500).map(command).collect()).await.unwrap();
     assert_eq!(log.compact(u64::MAX).await.unwrap(), 0, "nothing is saved, nothing is purged");
     toy.save();
@@ -119,6 +127,63 @@ async fn compaction_keeps_what_the_state_has_not_saved() {
     let error = Log::open(config(dir.path()), Toy::new()).await.err().unwrap();
     assert_eq!(error.kind, Kind::Internal);
     assert!(error.message.contains("needs entry 0"), "{error}");
+}
+
+#[tokio::test]
+async fn compaction_keeps_no_more_bytes_than_it_may() {
+    let dir = tempfile::tempdir().unwrap();
+    let toy = Toy::new();
+    let config = LogConfig {
+        segment_bytes_max: 4_096,
+        keep_bytes_max: 20_000,
+        entries_keep: 1_000_000,
+        ..config(dir.path())
+    };
+    let log = Log::create(config.clone(), toy.clone()).await.unwrap();
+    for i in 0..100 {
+        log.propose(Bytes::from(vec![i; 1_000])).await.unwrap();
+    }
+    toy.save();
+    let first = log.compact(u64::MAX).await.unwrap();
+    assert!((75..90).contains(&first), "{first}");
+    log.shutdown().await.unwrap();
+    let bytes: u64 =
+        toy::segments(dir.path()).iter().map(|file| file.metadata().unwrap().len()).sum();
+    assert!(bytes <= 20_000 + 4_096, "{bytes}");
+    let log = Log::open(config, toy.crashed()).await.unwrap();
+    let page = log.read(0..u64::MAX, 3_500).await.unwrap();
+    assert_eq!(
+        page.iter().map(|item| item.index).collect::<Vec<_>>(),
+        vec![first, first + 1, first + 2]
+    );
+    log.shutdown().await.unwrap();
+}
+
+/// A page is made of slices; entries of all sizes come once each, however it is cut.
+#[tokio::test]
+async fn pages_leave_nothing_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::create(config(dir.path()), Toy::new()).await.unwrap();
+    let sizes =
+        [0, 1, 40_000, 70_000, 30_000, 30_000, 30_000, 200_000, 10, 64 << 10, (64 << 10) + 1, 5];
+    log.propose_all(sizes.iter().map(|&size| Bytes::from(vec![1; size])).collect()).await.unwrap();
+    for bytes_max in [0, 1, 65_536, 100_000, 150_001, usize::MAX] {
+        let (mut next, mut read) = (0, Vec::new());
+        loop {
+            let page = log.read(next..u64::MAX, bytes_max).await.unwrap();
+            let Some(last) = page.last() else { break };
+            next = last.index + 1;
+            let sizes: Vec<_> =
+                page.iter().filter_map(|item| item.bytes.as_ref()).map(Bytes::len).collect();
+            assert!(
+                page.len() == 1 || sizes.iter().sum::<usize>() <= bytes_max,
+                "{bytes_max}: {sizes:?}"
+            );
+            read.extend(sizes);
+        }
+        assert_eq!(read, sizes, "{bytes_max}");
+    }
+    log.shutdown().await.unwrap();
 }
 
 #[tokio::test]

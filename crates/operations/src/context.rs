@@ -1,5 +1,6 @@
 //! Who asks, how fresh the answer must be, and what decides whether they may.
 
+pub use althing_protocol::Need;
 use althing_protocol::{Error, PublicKey, Result, v1};
 use futures::future::BoxFuture;
 use schemars::JsonSchema;
@@ -16,9 +17,7 @@ pub struct Caller {
 }
 
 /// How fresh a read is (DESIGN 17).
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Freshness {
     /// Sees every write that was acknowledged before the read began.
@@ -57,30 +56,6 @@ impl FromStr for Freshness {
         Err(Error::invalid(format!(
             "freshness {text:?}: unknown; use linearizable, local or at-least=INDEX"
         )))
-    }
-}
-
-/// What a caller must be granted: a method of a program, at a path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Need {
-    /// The program.
-    pub program: String,
-    /// The method; queries are methods too.
-    pub method: String,
-    /// The path; empty when the method has none.
-    pub path: Vec<u8>,
-}
-
-impl Need {
-    /// A need without a path.
-    pub fn new(program: impl Into<String>, method: impl Into<String>) -> Self {
-        Self { program: program.into(), method: method.into(), path: Vec::new() }
-    }
-
-    /// The same need, at `path`.
-    pub fn at(mut self, path: impl Into<Vec<u8>>) -> Self {
-        self.path = path.into();
-        self
     }
 }
 

@@ -32,10 +32,7 @@ pub(crate) fn without_alias(name: &str) -> Option<String> {
 }
 
 /// Up to three of `names` that look like `wanted`, the best first.
-pub(crate) fn nearest<'a>(
-    wanted: &str,
-    names: impl Iterator<Item = &'a str>,
-) -> Vec<&'a str> {
+pub(crate) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     const ALIKE: f64 = 0.6;
     let mut scored: Vec<(f64, &str)> = names
         .map(|name| (strsim::normalized_damerau_levenshtein(middle(wanted), middle(name)), name))
@@ -63,9 +60,20 @@ mod tests {
         assert_eq!(parse("query:kv.get.v1"), Some((OperationKind::Query, "kv.get", 1)));
         assert_eq!(parse("action:a-b_2.v12"), Some((OperationKind::Action, "a-b_2", 12)));
         for bad in [
-            "", "kv.get.v1", "query:kv.get", "query:.v1", "query:kv..get.v1", "query:Kv.get.v1",
-            "query:kv.get.v0", "query:kv.get.v01", "query:kv.get.v", "query:kv.get.v1x",
-            "query:kv.get.v99999999999", "thing:kv.get.v1", "query:1kv.v1", "query:kv get.v1",
+            "",
+            "kv.get.v1",
+            "query:kv.get",
+            "query:.v1",
+            "query:kv..get.v1",
+            "query:Kv.get.v1",
+            "query:kv.get.v0",
+            "query:kv.get.v01",
+            "query:kv.get.v",
+            "query:kv.get.v1x",
+            "query:kv.get.v99999999999",
+            "thing:kv.get.v1",
+            "query:1kv.v1",
+            "query:kv get.v1",
         ] {
             assert_eq!(parse(bad), None, "{bad}");
         }

@@ -211,12 +211,11 @@ fn encode(output: &impl Serialize) -> Result<Value> {
 
 /// An entry's instructions stand alone: one that fails does not undo the others.
 fn first_failure(outcomes: &[v1::Outcome]) -> Option<Error> {
-    let (position, index, failure) = outcomes.iter().enumerate().find_map(|(at, outcome)| {
-        match &outcome.result {
+    let (position, index, failure) =
+        outcomes.iter().enumerate().find_map(|(at, outcome)| match &outcome.result {
             Some(v1::outcome::Result::Failure(failure)) => Some((at + 1, outcome.index, failure)),
             _ => None,
-        }
-    })?;
+        })?;
     let error = Error::from(failure);
     if outcomes.len() == 1 {
         return Some(error);

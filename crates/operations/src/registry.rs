@@ -37,7 +37,8 @@ impl Registry {
             let descriptor = operation.descriptor();
             let own = descriptor.name.clone();
             match name::parse(&own) {
-                Some((kind, ..)) if kind == descriptor.kind && name::without_alias(&own).is_none() => {}
+                Some((kind, ..))
+                    if kind == descriptor.kind && name::without_alias(&own).is_none() => {}
                 _ => return Err(RegistryError::Name(own)),
             }
             if descriptor.input.get("additionalProperties") != Some(&Value::Bool(false)) {

@@ -94,6 +94,8 @@ mod tests {
         assert!(bytes("value", None, None).unwrap_err().message.contains("value_base64"));
         assert!(bytes("value", some(), some()).unwrap_err().message.contains("not both"));
         assert_eq!(bytes("value", None, some()).unwrap(), b"a");
-        assert!(bytes("value", None, Some("%".into())).unwrap_err().message.contains("value_base64"));
+        assert!(
+            bytes("value", None, Some("%".into())).unwrap_err().message.contains("value_base64")
+        );
     }
 }

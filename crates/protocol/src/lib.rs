@@ -5,9 +5,9 @@
 mod chain;
 mod envelope;
 mod error;
-pub mod limits;
 mod identity;
 mod instruction;
+pub mod limits;
 mod need;
 mod strict;
 

@@ -1,1 +1,161 @@
-//! placeholder
+//! Write contracts for Althing in Rust.
+//!
+//! A contract is a type with two functions: one runs instructions, the other answers queries. Its
+//! messages are enums; a variant is a method, its fields are the arguments (JSON on the wire).
+//!
+//! ```
+//! use althing_sdk::{Contract, Reply, Result, contract, db, methods, reply};
+//!
+//! methods! {
+//!     /// Instructions.
+//!     pub enum Call {
+//!         /// Greets `name` once more.
+//!         Greet { name: String },
+//!     }
+//! }
+//!
+//! methods! {
+//!     /// Queries.
+//!     pub enum Query {
+//!         /// How often `name` was greeted.
+//!         Count { name: String },
+//!     }
+//! }
+//!
+//! struct Greeter;
+//!
+//! impl Contract for Greeter {
+//!     type Call = Call;
+//!     type Query = Query;
+//!
+//!     fn apply(call: Call) -> Result<Reply> {
+//!         let Call::Greet { name } = call;
+//!         let count = db::get_json::<u64>(&name)?.unwrap_or(0) + 1;
+//!         db::put_json(&name, &count)?;
+//!         reply(format!("hello, {name}"))
+//!     }
+//!
+//!     fn query(query: Query) -> Result<Reply> {
+//!         let Query::Count { name } = query;
+//!         reply(db::get_json::<u64>(&name)?.unwrap_or(0))
+//!     }
+//! }
+//!
+//! contract!(Greeter);
+//!
+//! // The same code runs natively, against a keyspace in memory:
+//! use althing_sdk::testing::Realm;
+//! let mut realm = Realm::new();
+//! realm.apply::<Greeter>("greet", r#"{"name":"Ada"}"#).unwrap();
+//! assert_eq!(realm.query::<Greeter>("count", r#"{"name":"Ada"}"#).unwrap(), 1);
+//! ```
+//!
+//! **What holds.** Each call gets a fresh instance: `static`s start anew, only [`db`] lasts. An
+//! error or a panic undoes all that the call wrote and emitted. A panic also costs the whole fuel
+//! limit, and its message is in the log (`althing logs PROGRAM`).
+//!
+//! **What there is not.** No clock but [`context::timestamp_us`], no randomness but
+//! [`context::seed`], no files, no network, no threads. A hash map iterates in the same order on
+//! every node, but in no order that means anything: where order matters, use a `BTreeMap`.
+
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub mod bindings;
+pub mod context;
+pub mod db;
+mod error;
+pub mod events;
+mod host;
+pub mod log;
+mod message;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+
+pub use error::{Error, Kind, Result};
+pub use message::{Reply, reply};
+pub use {serde, serde_json};
+
+/// A replicated program.
+pub trait Contract {
+    /// Its instructions: an enum made by [`methods!`].
+    type Call: serde::de::DeserializeOwned;
+    /// Its queries: an enum made by [`methods!`].
+    type Query: serde::de::DeserializeOwned;
+
+    /// Runs an instruction. An error undoes everything the call did, and its text becomes the
+    /// outcome.
+    ///
+    /// # Errors
+    /// Whatever the contract refuses.
+    fn apply(call: Self::Call) -> Result<Reply>;
+
+    /// Answers a query. Whatever would write or emit is `denied` here.
+    ///
+    /// # Errors
+    /// Whatever the contract refuses.
+    fn query(query: Self::Query) -> Result<Reply>;
+}
+
+/// Makes an enum a set of methods: each variant is one, named in `snake_case`, and its fields are
+/// its arguments. An unknown method, field or a missing one is refused, and the error names it.
+///
+/// Attributes of serde work on variants and fields: `#[serde(default)]` makes an argument optional.
+/// Structs inside should say `#[serde(deny_unknown_fields)]` themselves.
+#[macro_export]
+macro_rules! methods {
+    ($(#[$meta:meta])* $vis:vis enum $name:ident { $($variants:tt)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, $crate::serde::Deserialize)]
+        #[serde(crate = "::althing_sdk::serde", rename_all = "snake_case", deny_unknown_fields)]
+        $vis enum $name { $($variants)* }
+    };
+}
+
+/// Makes a [`Contract`] the one that this crate exports. Once per crate, whose type is `cdylib`.
+#[macro_export]
+macro_rules! contract {
+    ($contract:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            struct Component;
+
+            impl $crate::bindings::Guest for Component {
+                fn apply(
+                    method: ::std::string::String,
+                    args: ::std::vec::Vec<u8>,
+                ) -> ::std::result::Result<::std::vec::Vec<u8>, ::std::string::String> {
+                    $crate::__apply::<$contract>(&method, &args)
+                }
+
+                fn query(
+                    method: ::std::string::String,
+                    args: ::std::vec::Vec<u8>,
+                ) -> ::std::result::Result<::std::vec::Vec<u8>, ::std::string::String> {
+                    $crate::__query::<$contract>(&method, &args)
+                }
+            }
+
+    $crate::bindings::export!(Component with_types_in $crate::bindings);
+        };
+    };
+}
+
+/// The export `apply`, for [`contract!`].
+#[doc(hidden)]
+pub fn __apply<C: Contract>(method: &str, args: &[u8]) -> Result<Vec<u8>, String> {
+    host::report_panics();
+    message::decode(method, args)
+        .and_then(C::apply)
+        .map(Reply::into_bytes)
+        .map_err(Error::into_text)
+}
+
+/// The export `query`, for [`contract!`].
+#[doc(hidden)]
+pub fn __query<C: Contract>(method: &str, args: &[u8]) -> Result<Vec<u8>, String> {
+    host::report_panics();
+    message::decode(method, args)
+        .and_then(C::query)
+        .map(Reply::into_bytes)
+        .map_err(Error::into_text)
+}

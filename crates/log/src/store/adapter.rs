@@ -16,6 +16,8 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// What one read takes into memory, when it may stop early.
 const READ_BYTES_MAX: usize = 1 << 20;
+/// What is read at once for others than the engine, which cannot append meanwhile.
+const SLICE_BYTES_MAX: usize = 64 << 10;
 
 /// The storage, shared by the engine, its readers and the log's handle.
 #[derive(Clone)]
@@ -37,8 +39,36 @@ impl Store {
         self.with(|storage| Ok(storage.stats()))
     }
 
-    pub(crate) fn read(&self, range: Range<u64>, bytes_max: usize) -> io::Result<Vec<Record>> {
+    pub(crate) fn first_within(&self, bytes_max: u64) -> io::Result<u64> {
+        self.with(|storage| Ok(storage.first_within(bytes_max)))
+    }
+
+    fn read(&self, range: Range<u64>, bytes_max: usize) -> io::Result<Vec<Record>> {
         self.with(|storage| storage.read(range, bytes_max))
+    }
+
+    /// Reads in slices, between which the engine appends.
+    pub(crate) fn read_page(
+        &self,
+        mut range: Range<u64>,
+        bytes_max: usize,
+    ) -> io::Result<Vec<Record>> {
+        let mut page: Vec<Record> = Vec::new();
+        let mut left = bytes_max;
+        loop {
+            let slice = self.read(range.clone(), left.min(SLICE_BYTES_MAX))?;
+            let bytes: usize = slice.iter().map(|record| record.body.len()).sum();
+            // A storage gives at least one record; behind others, only one that still fits.
+            let Some(last) = slice.last().filter(|_| page.is_empty() || bytes <= left) else {
+                return Ok(page);
+            };
+            range.start = last.id.index + 1;
+            left = left.saturating_sub(bytes);
+            page.extend(slice);
+            if left == 0 {
+                return Ok(page);
+            }
+        }
     }
 
     /// Flushes and lets go of the files. Whoever comes later finds the log closed.
@@ -146,19 +176,25 @@ impl<A: Send + Sync + 'static, T: AsyncRuntime> RaftLogReader<Types<A, T>> for S
     }
 
     /// Reads a piece at a time: a replay may be longer than memory.
-    async fn entries_stream<B>(&mut self, range: B) -> impl Stream<Item = io::Result<Entry>> + OptionalSend
+    async fn entries_stream<B>(
+        &mut self,
+        range: B,
+    ) -> impl Stream<Item = io::Result<Entry>> + OptionalSend
     where
         B: RangeBounds<u64> + Clone + Debug + OptionalSend,
     {
         let start = (self.clone(), half_open(range), VecDeque::new());
-        stream::try_unfold(start, |(store, mut left, mut piece): (_, _, VecDeque<Record>)| async move {
-            if piece.is_empty() {
-                piece = store.read(left.clone(), READ_BYTES_MAX)?.into();
-            }
-            let Some(record) = piece.pop_front() else { return Ok(None) };
-            left.start = record.id.index + 1;
-            Ok(Some((entry(record)?, (store, left, piece))))
-        })
+        stream::try_unfold(
+            start,
+            |(store, mut left, mut piece): (_, _, VecDeque<Record>)| async move {
+                if piece.is_empty() {
+                    piece = store.read(left.clone(), READ_BYTES_MAX)?.into();
+                }
+                let Some(record) = piece.pop_front() else { return Ok(None) };
+                left.start = record.id.index + 1;
+                Ok(Some((entry(record)?, (store, left, piece))))
+            },
+        )
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Ballot>> {

@@ -62,7 +62,10 @@ impl Dir {
 }
 
 pub(crate) fn io_error(what: &str, path: &Path, error: &std::io::Error) -> Error {
-    Error::unavailable(format!("cannot {what} {}: {error}; mend the disk or its permissions", path.display()))
+    Error::unavailable(format!(
+        "cannot {what} {}: {error}; mend the disk or its permissions",
+        path.display()
+    ))
 }
 
 /// Makes names in a directory durable.
@@ -101,7 +104,10 @@ fn write_format(path: &Path, node: u64) -> Result<(), Error> {
 
 fn parse_format(text: &str, name: &Path, node: u64) -> Result<u64, Error> {
     let damaged = || {
-        Error::internal(format!("{} is not a log's format file; restore it from a backup", name.display()))
+        Error::internal(format!(
+            "{} is not a log's format file; restore it from a backup",
+            name.display()
+        ))
     };
     let mut lines = text.lines();
     let mut field = |key: &str| lines.next().and_then(|line| line.strip_prefix(key)).map(str::trim);

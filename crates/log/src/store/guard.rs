@@ -44,10 +44,16 @@ pub(crate) fn mend_tail(wal: &Path, mark: u64, salt: u64) -> io::Result<Result<(
         let bytes = fs::read(&file)?;
         let whole = walk(&bytes);
         let at = start + whole.end as u64;
-        let damage = |what| Ok(Err(Damage { file: file.clone(), at: whole.end as u64, last: whole.last, what }));
+        let damage = |what| {
+            Ok(Err(Damage { file: file.clone(), at: whole.end as u64, last: whole.last, what }))
+        };
         if at < mark {
             let missing = whole.end == bytes.len();
-            return damage(if missing { "acknowledged bytes are missing" } else { "an acknowledged record is damaged" });
+            return damage(if missing {
+                "acknowledged bytes are missing"
+            } else {
+                "an acknowledged record is damaged"
+            });
         }
         if whole.end == bytes.len() && whole.end > 0 {
             return Ok(Ok(()));
@@ -104,8 +110,8 @@ fn walk(bytes: &[u8]) -> Whole {
     while whole.end < bytes.len() {
         let mut rest = &bytes[whole.end..];
         let Ok(record) = RaftLogRecord::<WalTypes>::decode(&mut rest) else { break };
-        if let WALRecord::Action(RaftLogAction::Append(id, _)) = record {
-            whole.last = Some(id);
+        if let WALRecord::Action(RaftLogAction::Append(name, _)) = record {
+            whole.last = Some(name.into());
         }
         whole.end = bytes.len() - rest.len();
     }

@@ -25,7 +25,8 @@ pub(crate) struct Mark {
 impl Mark {
     /// Opens the file, or makes it. An unreadable one says nothing: it is an additional guard.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file =
+            File::options().read(true).write(true).create(true).truncate(false).open(path)?;
         let mut bytes = Vec::new();
         io::Read::read_to_end(&mut &file, &mut bytes)?;
         bytes.resize(NAME.len() + 2 * SLOT_BYTES, 0);

@@ -129,6 +129,9 @@ pub trait Storage: Send + Sync + 'static {
     /// Entries in order, those of the range that are held; after the first, only as many as keep
     /// the sum of their bodies within `bytes_max`.
     fn read(&self, range: Range<u64>, bytes_max: usize) -> io::Result<Vec<Record>>;
+    /// The first entry of the newest segments that fit into so many bytes together; the next entry
+    /// to come where none fits.
+    fn first_within(&self, bytes_max: u64) -> u64;
     /// What flushing has done.
     fn stats(&self) -> FlushStats;
     /// Makes everything durable and lets go of the files.

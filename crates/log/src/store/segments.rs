@@ -1,6 +1,6 @@
 //! The storage on disk: raft-log's segments, our mark, our guard.
 
-use super::codec::{Flushed, Payload, WalTypes};
+use super::codec::{Flushed, Name, Payload, WalTypes};
 use super::dir::{Dir, io_error};
 use super::guard;
 use super::mark::Mark;
@@ -39,7 +39,8 @@ impl Segments {
     /// Opens what is in `dir`; an empty directory is an empty log.
     pub(crate) fn open(dir: Dir, config: &LogConfig) -> Result<Self, Error> {
         let path = dir.wal();
-        let mark = Mark::open(&dir.durable()).map_err(|error| io_error("open", &dir.durable(), &error))?;
+        let mark =
+            Mark::open(&dir.durable()).map_err(|error| io_error("open", &dir.durable(), &error))?;
         guard::mend_tail(&path, mark.offset(), dir.salt)
             .map_err(|error| io_error("check", &path, &error))?
             .map_err(|damage| damaged(&damage))?;
@@ -64,7 +65,7 @@ impl Segments {
         let next = purged.map_or(0, |id| id.index + 1);
         let Some(last) = last.filter(|last| last.index >= next) else { return Ok(()) };
         match self.wal.read(next, last.index + 1).next() {
-            Some(Ok((id, _))) if id.index == next => Ok(()),
+            Some(Ok((name, _))) if Id::from(name).index == next => Ok(()),
             _ => Err(Error::internal(format!(
                 "the log in {} does not begin at entry {next}: a segment is missing; restore the node from a snapshot or a backup",
                 path.display()
@@ -119,16 +120,17 @@ impl Storage for Segments {
         let state = self.wal.log_state();
         State {
             vote: state.vote().copied(),
-            last: state.last().copied(),
-            committed: state.committed().copied(),
-            purged: state.purged().copied(),
+            last: state.last().copied().map(Id::from),
+            committed: state.committed().copied().map(Id::from),
+            purged: state.purged().copied().map(Id::from),
         }
     }
 
     fn append(&mut self, records: Vec<Record>) -> io::Result<()> {
         let mark = self.mark.offset() ^ self.salt;
         self.appended += records.len() as u64;
-        let entries = records.into_iter().map(|Record { id, body }| (id, Payload { mark, body }));
+        let entry = |Record { id, body }| Ok((Name::try_from(id)?, Payload { mark, body }));
+        let entries = records.into_iter().map(entry).collect::<io::Result<Vec<_>>>()?;
         let segment = self.wal.append(entries)?;
         self.ended(segment);
         Ok(())
@@ -144,7 +146,7 @@ impl Storage for Segments {
     }
 
     fn purge(&mut self, upto: Id) -> io::Result<()> {
-        let segment = self.wal.purge(upto)?;
+        let segment = self.wal.purge(upto.try_into()?)?;
         self.ended(segment);
         Ok(())
     }
@@ -156,7 +158,7 @@ impl Storage for Segments {
     }
 
     fn save_committed(&mut self, committed: Id) -> io::Result<()> {
-        let segment = self.wal.commit(committed)?;
+        let segment = self.wal.commit(committed.try_into()?)?;
         self.ended(segment);
         Ok(())
     }
@@ -171,14 +173,26 @@ impl Storage for Segments {
         let mut bytes = 0_usize;
         // The engine panics at a range that ends before it starts.
         for item in self.wal.read(range.start, range.end.max(range.start)) {
-            let (id, Payload { body, .. }) = item?;
+            let (name, Payload { body, .. }) = item?;
             bytes = bytes.saturating_add(body.len());
             if bytes > bytes_max && !records.is_empty() {
                 break;
             }
-            records.push(Record { id, body });
+            records.push(Record { id: name.into(), body });
         }
         Ok(records)
+    }
+
+    fn first_within(&self, bytes_max: u64) -> u64 {
+        let stat = self.wal.stat();
+        let mut bytes = stat.open_chunk.size;
+        for segment in stat.closed_chunks.iter().rev() {
+            bytes += segment.size;
+            if bytes > bytes_max {
+                return segment.log_state.last().map_or(0, |name| Id::from(*name).index + 1);
+            }
+        }
+        0
     }
 
     fn stats(&self) -> FlushStats {

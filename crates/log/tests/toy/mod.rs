@@ -80,7 +80,8 @@ impl Replica for Toy {
             }
             let position = &mut inner.now.position;
             // Each entry once, in order: whatever the log does.
-            let next = if position.membership.is_empty() { entry.index } else { position.index + 1 };
+            let next =
+                if position.membership.is_empty() { entry.index } else { position.index + 1 };
             assert!(lenient || entry.index == next, "{} is not {next}", entry.index);
             (position.index, position.term, position.node) = (entry.index, entry.term, entry.node);
             if let Some(membership) = entry.membership {
@@ -136,7 +137,8 @@ pub fn copy_dir(from: &Path, to: &Path) {
 /// The segments, oldest first.
 pub fn segments(dir: &Path) -> Vec<std::path::PathBuf> {
     let names = std::fs::read_dir(dir.join("wal")).unwrap().map(|entry| entry.unwrap().path());
-    let mut names: Vec<_> = names.filter(|path| path.extension().is_some_and(|e| e == "wal")).collect();
+    let mut names: Vec<_> =
+        names.filter(|path| path.extension().is_some_and(|e| e == "wal")).collect();
     names.sort();
     names
 }

@@ -234,7 +234,6 @@ fn put(input: PutInput) -> Result<v1::Put> {
     })
 }
 
-
 fn compare_and_swap(input: CasInput) -> Result<v1::CompareAndSwap> {
     use v1::compare_and_swap::Expected as Wire;
     let Expected { absent, value, value_base64, modify } = input.expected;

@@ -151,12 +151,7 @@ fn called(outcomes: &[v1::Outcome]) -> Result<CallOutput> {
     let (output, output_base64) = json_or_base64(output(outcome));
     let events = outcome.events.iter().map(|event| {
         let (data, data_base64) = json_or_base64(&event.data);
-        Emitted {
-            program: event.program.clone(),
-            topic: event.topic.clone(),
-            data,
-            data_base64,
-        }
+        Emitted { program: event.program.clone(), topic: event.topic.clone(), data, data_base64 }
     });
     Ok(CallOutput {
         output,

@@ -1,0 +1,169 @@
+//! The command line: what it says, what runs, and how it ends.
+
+use crate::{
+    commands::{
+        completions, grant, ingest, init, key, kv, log, ops, program, role, status, token, up,
+    },
+    context::{Context, Globals},
+    exit::{self, Outcome, Stop},
+};
+use althing_protocol::Error;
+use clap::{Parser, Subcommand, error::ErrorKind};
+use std::{io, process::ExitCode};
+use tracing_subscriber::EnvFilter;
+
+const AFTER_HELP: &str = "\
+Values and args are text, @FILE, or @- for stdin. Every command takes --json.
+
+Examples:
+  althing up                              make a realm here and run its node
+  althing kv put /notes/first hello       write a key
+  althing deploy counter.wasm             upload, stage and activate a program
+  althing ingest /usr/share/doc           put a tree's file metadata into the realm";
+
+/// One dependable computer of the machines you own.
+#[derive(Debug, Parser)]
+#[command(name = "althing", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(after_long_help = format!("{AFTER_HELP}\n\n{}", exit::HELP))]
+#[command(propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Up(up::Args),
+    Init(init::Args),
+    Status(status::Args),
+    #[command(subcommand)]
+    Kv(kv::Command),
+    Deploy(program::Deploy),
+    Programs(program::Programs),
+    Call(program::Call),
+    Query(program::Query),
+    Logs(program::Logs),
+    #[command(subcommand)]
+    Log(log::Command),
+    Grant(grant::Grant),
+    Revoke(grant::Revoke),
+    Grants(grant::Grants),
+    #[command(subcommand)]
+    Role(role::Command),
+    #[command(subcommand)]
+    Token(token::Command),
+    #[command(subcommand)]
+    Key(key::Command),
+    #[command(subcommand)]
+    Ops(ops::Command),
+    Ingest(ingest::Args),
+    Completions(completions::Args),
+}
+
+/// Parses, runs, reports.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return refuse(&e),
+    };
+    let json = cli.globals.json;
+    trace(&cli);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(run(cli));
+            // A read of stdin or of a slow disk may still hang on a thread of its own.
+            runtime.shutdown_background();
+            outcome
+        }
+        Err(e) => Err(Stop::Failed(Error::unavailable(format!("threads of the runtime: {e}")))),
+    };
+    exit::finish(outcome, json)
+}
+
+async fn run(cli: Cli) -> Outcome {
+    let context = Context::new(cli.globals);
+    match cli.command {
+        Command::Up(args) => up::run(&context, args).await,
+        Command::Init(args) => init::run(&context, args).await,
+        Command::Status(args) => status::run(&context, args).await,
+        Command::Kv(command) => kv::run(&context, command).await,
+        Command::Deploy(args) => program::deploy(&context, args).await,
+        Command::Programs(args) => program::programs(&context, args).await,
+        Command::Call(args) => program::call(&context, args).await,
+        Command::Query(args) => program::query(&context, args).await,
+        Command::Logs(args) => program::logs(&context, args).await,
+        Command::Log(command) => log::run(&context, command).await,
+        Command::Grant(args) => grant::grant(&context, args).await,
+        Command::Revoke(args) => grant::revoke(&context, args).await,
+        Command::Grants(args) => grant::grants(&context, args).await,
+        Command::Role(command) => role::run(&context, command).await,
+        Command::Token(command) => token::run(&context, command).await,
+        Command::Key(command) => key::run(&context, command),
+        Command::Ops(command) => ops::run(&context, command).await,
+        Command::Ingest(args) => ingest::run(&context, args).await,
+        Command::Completions(args) => completions::run(&context, &args),
+    }
+}
+
+/// Help and version go to stdout; a mistake goes to stderr, as JSON when JSON was asked for.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    let told = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if told || !json {
+        // Nobody is left to tell that nobody reads.
+        let _ = error.print();
+        return ExitCode::from(if told { 0 } else { 2 });
+    }
+    let message = error.render().to_string();
+    let message = message.trim().trim_start_matches("error: ");
+    exit::finish(Err(Stop::Failed(Error::invalid(message))), true)
+}
+
+/// Diagnostics go to stderr: what `ALTHING_LOG` asks for, else what `-v` and the command suggest.
+fn trace(cli: &Cli) {
+    let level = match (cli.globals.verbose, &cli.command) {
+        (0, Command::Up(_)) => "info",
+        (0, _) => "warn",
+        (1, _) => "info",
+        (2, _) => "debug",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_from_env("ALTHING_LOG").unwrap_or_else(|_| {
+        // The crates below speak on a level of their own: only ours follow -v from the start.
+        let below = if cli.globals.verbose > 2 { "debug" } else { "warn" };
+        EnvFilter::new(format!("{below},althing={level}"))
+    });
+    let terminal = io::IsTerminal::is_terminal(&io::stderr());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(terminal)
+        .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does() {
+        fn check(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "{} has no help", command.get_name());
+            for argument in command.get_arguments() {
+                let name = argument.get_id();
+                assert!(argument.get_help().is_some(), "{} {name} has no help", command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+}

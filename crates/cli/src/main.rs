@@ -1,0 +1,17 @@
+//! The `althing` command: a thin caller of operations, and `up`, which runs a node.
+
+mod cli;
+mod commands;
+mod context;
+mod exit;
+mod ingest;
+mod output;
+mod package;
+mod pages;
+mod values;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

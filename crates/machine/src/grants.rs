@@ -1,0 +1,235 @@
+//! The one grant table: subject x program x method x path prefix (DESIGN 12). Deny by default.
+
+use crate::{Halt, keyspace};
+use althing_protocol::{Error, Hash, Need, ProgramId, PublicKey, Result, limits, v1};
+use althing_state::{Key, Scope, StateError, Value, View};
+use prost::Message;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Value that names the table's content; changes with every grant, revocation and role.
+const VERSION: &[u8] = b"grants";
+
+/// A reader of views and scopes alike.
+pub(crate) trait Read {
+    fn read(&self, key: &Key) -> Result<Option<Value>, StateError>;
+    fn pairs(&self, keyspace: &str, prefix: &[u8], limit: usize) -> Result<Pairs, StateError>;
+}
+
+pub(crate) type Pairs = Vec<(Vec<u8>, Value)>;
+
+impl Read for View {
+    fn read(&self, key: &Key) -> Result<Option<Value>, StateError> {
+        self.get(key)
+    }
+
+    fn pairs(&self, keyspace: &str, prefix: &[u8], limit: usize) -> Result<Pairs, StateError> {
+        Ok(self.scan(keyspace, Bound::Unbounded, prefix, limit, usize::MAX)?.pairs)
+    }
+}
+
+impl Read for Scope {
+    fn read(&self, key: &Key) -> Result<Option<Value>, StateError> {
+        self.get(key)
+    }
+
+    fn pairs(&self, keyspace: &str, prefix: &[u8], limit: usize) -> Result<Pairs, StateError> {
+        Ok(self.scan(keyspace, Bound::Unbounded, prefix, limit, usize::MAX)?.pairs)
+    }
+}
+
+/// All grants and roles of one state, ready to be asked.
+#[derive(Debug, Default)]
+pub struct GrantTable {
+    by_subject: BTreeMap<String, Vec<v1::Grant>>,
+    exclusive: Vec<v1::Grant>,
+    roles: BTreeMap<PublicKey, BTreeSet<String>>,
+}
+
+impl GrantTable {
+    pub(crate) fn load(state: &impl Read) -> Result<Self, Halt> {
+        let mut table = Self::default();
+        for (_, bytes) in state.pairs(keyspace::GRANT, b"", usize::MAX)? {
+            let grant: v1::Grant = decode_stored("grant", &bytes)?;
+            if grant.exclusive {
+                table.exclusive.push(grant.clone());
+            }
+            table.by_subject.entry(grant.subject.clone()).or_default().push(grant);
+        }
+        for (key, _) in state.pairs(keyspace::ROLE, b"", usize::MAX)? {
+            let (role, member) = split_role(&key)?;
+            table.roles.entry(member).or_default().insert(role);
+        }
+        Ok(table)
+    }
+
+    /// Whether `key` may do what `need` says at time `now_us`.
+    ///
+    /// Where exclusive grants reach, the one with the longest prefix decides: only grants of that
+    /// prefix or a longer one count.
+    ///
+    /// # Errors
+    /// `denied`, naming the missing grant and the command that gives it.
+    pub fn allow(&self, key: &PublicKey, need: &Need, now_us: u64) -> Result<()> {
+        let reaches = |grant: &&v1::Grant| is_live(grant, now_us) && covers(grant, need);
+        let floor = self.exclusive.iter().filter(reaches).map(|grant| grant.prefix.len()).max();
+        let granted = self
+            .grants_of(key)
+            .filter(reaches)
+            .any(|grant| grant.prefix.len() >= floor.unwrap_or(0));
+        if granted { Ok(()) } else { Err(denial(key, need, floor.is_some())) }
+    }
+
+    /// Whether anything at all is granted to `key`.
+    pub fn knows(&self, key: &PublicKey, now_us: u64) -> bool {
+        self.grants_of(key).any(|grant| is_live(grant, now_us))
+    }
+
+    fn grants_of(&self, key: &PublicKey) -> impl Iterator<Item = &v1::Grant> {
+        let roles = self.roles.get(key).into_iter().flatten().map(|role| format!("role:{role}"));
+        [format!("key:{key}"), "any".to_owned()]
+            .into_iter()
+            .chain(roles)
+            .filter_map(|subject| self.by_subject.get(&subject))
+            .flatten()
+    }
+
+    /// Whether a key could still change the grants at `now_us`: nobody may lock everybody out.
+    pub(crate) fn has_grantor(&self) -> bool {
+        let need = Need::new(althing_protocol::SYS, "grant");
+        let lasting = |grant: &v1::Grant| grant.expires_us == 0 && covers(grant, &need);
+        self.by_subject.iter().any(|(subject, grants)| {
+            let held = match subject.split_once(':') {
+                Some(("key", _)) => true,
+                Some(("role", role)) => self.roles.values().any(|roles| roles.contains(role)),
+                _ => false,
+            };
+            held && grants.iter().any(lasting)
+        })
+    }
+}
+
+fn is_live(grant: &v1::Grant, now_us: u64) -> bool {
+    grant.expires_us == 0 || now_us < grant.expires_us
+}
+
+fn covers(grant: &v1::Grant, need: &Need) -> bool {
+    (grant.program == "*" || grant.program == need.program)
+        && grant.method.split('|').any(|method| method == "*" || method == need.method)
+        && is_prefix(&grant.prefix, &need.path)
+}
+
+/// Prefix by whole segments: `/a` reaches `/a` and `/a/b`, not `/ab`.
+fn is_prefix(prefix: &[u8], path: &[u8]) -> bool {
+    let Some(rest) = path.strip_prefix(prefix) else { return false };
+    prefix.is_empty() || prefix.ends_with(b"/") || rest.is_empty() || rest.starts_with(b"/")
+}
+
+fn denial(key: &PublicKey, need: &Need, exclusive: bool) -> Error {
+    let reserved = if exclusive { "; an exclusive grant reserves it for others" } else { "" };
+    let prefix = match need.path.is_empty() {
+        true => String::new(),
+        false => format!(" --prefix '{}'", need.path.escape_ascii()),
+    };
+    Error::denied(format!(
+        "key {key} lacks a grant for {need}{reserved}; who may grant runs: althing grant key:{key} \
+         {}/{}{prefix}",
+        need.program, need.method
+    ))
+}
+
+/// Checks a grant before it enters the table.
+///
+/// # Errors
+/// `invalid`, naming the field.
+pub(crate) fn check_grant(grant: &v1::Grant) -> Result<()> {
+    check_subject(&grant.subject)?;
+    if grant.program != "*" {
+        ProgramId::new(grant.program.as_str())?;
+    }
+    let part = |m: &str| !m.is_empty() && m.bytes().all(|b| b.is_ascii_graphic());
+    if grant.method.len() > limits::METHOD_BYTES_MAX || !grant.method.split('|').all(part) {
+        return Err(Error::invalid(format!(
+            "method {:?} of the grant: wants a method, several with | between, or *",
+            grant.method
+        )));
+    }
+    if grant.prefix.len() > limits::KEY_BYTES_MAX {
+        return Err(Error::invalid(format!(
+            "prefix of the grant: {} bytes, the limit is {}",
+            grant.prefix.len(),
+            limits::KEY_BYTES_MAX
+        )));
+    }
+    Ok(())
+}
+
+fn check_subject(subject: &str) -> Result<()> {
+    let known = match subject.split_once(':') {
+        Some(("key", key)) => key.parse::<PublicKey>().is_ok_and(|k| k.to_string() == key),
+        Some(("role", name)) => check_role(name).is_ok(),
+        Some(("program", id)) => ProgramId::new(id).is_ok(),
+        _ => subject == "any",
+    };
+    if known {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "subject {subject:?} of the grant: wants key:HEX in lower case, role:NAME, program:ID or any"
+    )))
+}
+
+/// Roles are named like programs.
+pub(crate) fn check_role(role: &str) -> Result<()> {
+    ProgramId::new(role).map(drop).map_err(|_| {
+        Error::invalid(format!("role {role:?}: use 1 to 64 of a-z 0-9 - _, a letter first"))
+    })
+}
+
+pub(crate) fn role_key(role: &str, member: &PublicKey) -> Key {
+    Key::new(keyspace::ROLE, &[role.as_bytes(), &[0], member.as_bytes()].concat())
+}
+
+pub(crate) fn split_role(key: &[u8]) -> Result<(String, PublicKey), Halt> {
+    let broken = || Halt::new("state: a role membership is malformed");
+    let at = key.iter().position(|b| *b == 0).ok_or_else(broken)?;
+    let role = String::from_utf8(key[..at].to_vec()).map_err(|_| broken())?;
+    Ok((role, PublicKey::try_from(&key[at + 1..]).map_err(|_| broken())?))
+}
+
+pub(crate) fn decode_stored<M: Message + Default>(what: &str, bytes: &[u8]) -> Result<M, Halt> {
+    keyspace::stored(what, bytes).map_err(|e| Halt::new(e.message))
+}
+
+/// Marks the table as changed by `change`: the new version names the new content.
+pub(crate) fn touch(scope: &mut Scope, change: &[u8]) -> Result<(), crate::Fault> {
+    let key = Key::new(keyspace::META, VERSION);
+    let old = scope.get(&key)?.unwrap_or_default();
+    let new = Hash::of(&[&old, change].concat());
+    Ok(scope.put(key, new.0.as_slice())?)
+}
+
+/// The last table used. Its version is a hash of its history, so equal versions are equal tables.
+#[derive(Debug, Default)]
+pub(crate) struct GrantCache(Mutex<Option<(Value, Arc<GrantTable>)>>);
+
+impl GrantCache {
+    pub(crate) fn get(&self, state: &impl Read) -> Result<Arc<GrantTable>, Halt> {
+        let version = state.read(&Key::new(keyspace::META, VERSION))?.unwrap_or_default();
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, table)) = &*cached
+            && *of == version
+        {
+            return Ok(Arc::clone(table));
+        }
+        let table = Arc::new(GrantTable::load(state)?);
+        *cached = Some((version, Arc::clone(&table)));
+        Ok(table)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,41 @@
+//! The deterministic core: (view, entry) -> (writes, result).
+//!
+//! Every node runs the same entries through [`Machine::apply`] and arrives at the same state. So
+//! nothing here reads a clock, draws a random number, opens a file or a socket, or depends on the
+//! order of a hash map: time and chance come from the entry.
+//!
+//! ```text
+//!   Machine        dispatcher: admits a batch, routes each instruction on its program
+//!     | sessions   exactly once: a window of decided outcomes per session
+//!     | grants     who may do what, and where: one table, the door's and apply's
+//!     | programs   which images run
+//!     |-- Native   trait of programs in Rust; `sys` is one
+//!     `-- contract a WASM program, its keyspace given by the scope of the instruction
+//! ```
+//!
+//! An error of an instruction is an outcome, the same everywhere. A [`Halt`] is this node's own
+//! trouble (disk, memory, a missing image): it stops the realm and is never an outcome.
+
+mod apply;
+mod context;
+mod contract;
+mod genesis;
+mod grants;
+mod halt;
+mod keyspace;
+mod machine;
+mod native;
+mod programs;
+mod query;
+mod sessions;
+pub mod sys;
+
+pub use apply::{Applied, EntryAt, LogLine};
+pub use context::Context;
+pub use genesis::genesis_writes;
+pub use grants::GrantTable;
+pub use halt::{Fault, Halt};
+pub use machine::{Admission, Images, Machine};
+pub use native::{Call, Native};
+pub use query::KvPage;
+pub use sessions::Session;

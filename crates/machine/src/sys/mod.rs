@@ -1,0 +1,141 @@
+//! The native program `sys`: keys and values, transactions, sessions, grants, programs.
+
+mod grants;
+mod kv;
+mod programs;
+mod sessions;
+mod txn;
+
+use crate::{Fault, Images, Native, native::Call};
+use althing_protocol::{Error, Need, Result, SYS, decode, v1};
+use prost::Message;
+use std::sync::Arc;
+
+pub use kv::{Pair, decode_pair};
+
+/// The program's code; its state is in the scope.
+pub(crate) struct Sys {
+    images: Arc<dyn Images>,
+}
+
+impl Sys {
+    pub(crate) fn new(images: Arc<dyn Images>) -> Self {
+        Self { images }
+    }
+}
+
+/// A decoded call.
+enum Args {
+    Put(v1::Put),
+    Delete(v1::Delete),
+    CompareAndSwap(v1::CompareAndSwap),
+    Txn(v1::Txn),
+    SessionOpen(v1::SessionOpen),
+    SessionClose(v1::SessionClose),
+    Grant(v1::Grant),
+    Revoke(v1::GrantId),
+    RoleAdd(v1::RoleMember),
+    RoleRemove(v1::RoleMember),
+    Stage(v1::Stage),
+    Activate(v1::Activate),
+}
+
+/// The methods of `sys`, for people who mistyped one.
+const METHODS: &str = "put, delete, compare_and_swap, txn, session_open, session_close, grant, \
+                       revoke, role_add, role_remove, stage, activate";
+
+impl Args {
+    fn decode(method: &str, args: &[u8]) -> Result<Self> {
+        let what = "args of sys";
+        Ok(match method {
+            "put" => Self::Put(decode(what, args)?),
+            "delete" => Self::Delete(decode(what, args)?),
+            "compare_and_swap" => Self::CompareAndSwap(decode(what, args)?),
+            "txn" => Self::Txn(decode(what, args)?),
+            "session_open" => Self::SessionOpen(decode(what, args)?),
+            "session_close" => Self::SessionClose(decode(what, args)?),
+            "grant" => Self::Grant(decode(what, args)?),
+            "revoke" => Self::Revoke(decode(what, args)?),
+            "role_add" => Self::RoleAdd(decode(what, args)?),
+            "role_remove" => Self::RoleRemove(decode(what, args)?),
+            "stage" => Self::Stage(decode(what, args)?),
+            "activate" => Self::Activate(decode(what, args)?),
+            _ => {
+                return Err(Error::not_found(format!(
+                    "method {method} of sys: does not exist; there are {METHODS}"
+                )));
+            }
+        })
+    }
+
+    fn needs(&self) -> Result<Vec<Need>> {
+        let at = |method: &str, path: &[u8]| vec![Need::new(SYS, method).at(path)];
+        Ok(match self {
+            Self::Put(put) => {
+                kv::check_put(put)?;
+                at("put", &put.key)
+            }
+            Self::Delete(delete) => {
+                kv::check_key(&delete.key)?;
+                at("delete", &delete.key)
+            }
+            Self::CompareAndSwap(args) => {
+                kv::check_swap(args)?;
+                let at = |method| Need::new(SYS, method).at(args.key.as_slice());
+                vec![at("get"), at("put")]
+            }
+            Self::Txn(txn) => txn::needs(txn)?,
+            Self::SessionOpen(open) => {
+                sessions::check(open)?;
+                Vec::new()
+            }
+            // An author's sessions are its own.
+            Self::SessionClose(_) => Vec::new(),
+            Self::Grant(grant) => {
+                crate::grants::check_grant(grant)?;
+                at("grant", b"")
+            }
+            Self::Revoke(_) => at("revoke", b""),
+            Self::RoleAdd(member) => {
+                grants::check_member(member)?;
+                at("role_add", b"")
+            }
+            Self::RoleRemove(member) => {
+                grants::check_member(member)?;
+                at("role_remove", b"")
+            }
+            Self::Stage(stage) => {
+                programs::check(stage)?;
+                at("stage", stage.program.as_bytes())
+            }
+            Self::Activate(args) => at("activate", args.program.as_bytes()),
+        })
+    }
+}
+
+impl Native for Sys {
+    fn id(&self) -> &'static str {
+        SYS
+    }
+
+    fn needs(&self, method: &str, args: &[u8]) -> Result<Vec<Need>> {
+        Args::decode(method, args)?.needs()
+    }
+
+    fn apply(&self, call: &mut Call<'_>, method: &str, args: &[u8]) -> Result<Vec<u8>, Fault> {
+        Ok(match Args::decode(method, args)? {
+            Args::Put(put) => kv::put(call, put)?.encode_to_vec(),
+            Args::Delete(delete) => kv::delete(call, &delete.key)?.encode_to_vec(),
+            Args::CompareAndSwap(args) => kv::compare_and_swap(call, args)?.encode_to_vec(),
+            Args::Txn(txn) => txn::run(call, txn)?.encode_to_vec(),
+            Args::SessionOpen(open) => sessions::open(call, open)?.encode_to_vec(),
+            Args::SessionClose(close) => sessions::close(call, close.session)?,
+            Args::Grant(grant) => grants::add(call, &grant)?.encode_to_vec(),
+            Args::Revoke(id) => grants::revoke(call, id.id)?,
+            Args::RoleAdd(member) => grants::role_add(call, &member)?,
+            Args::RoleRemove(member) => grants::role_remove(call, &member)?,
+            Args::Stage(stage) => programs::stage(call, &*self.images, stage)?.encode_to_vec(),
+            Args::Activate(args) => programs::activate(call, &args)?.encode_to_vec(),
+        })
+    }
+}

@@ -1,0 +1,375 @@
+//! What can be chosen about a node: one TOML file, then the environment, then flags.
+
+use althing_protocol::{Error, Result, limits};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// The file a fresh data directory gets: every key, its default, and what it does.
+pub(crate) const DEFAULT_FILE: &str = include_str!("host.toml");
+
+/// A section with its defaults: the struct is the section, a field is a key.
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $type,)*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default,)* }
+            }
+        }
+    };
+}
+
+section! {
+    /// `[http]`: the one listener, for HTTP and gRPC.
+    Http {
+        /// Where it listens; loopback only.
+        listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 3000)),
+        /// Connections held open at once.
+        connections_max: usize = 1_024,
+        /// How long a client may take for the head of a request.
+        head_timeout_ms: u64 = 10_000,
+        /// How long a client may take for the body of a request.
+        body_timeout_ms: u64 = 30_000,
+        /// How long a stop waits for requests under way.
+        shutdown_timeout_ms: u64 = 5_000,
+    }
+}
+
+section! {
+    /// `[data]`: the state on disk.
+    Data {
+        /// Free bytes of the disk below which writes are refused.
+        disk_low_water_bytes: u64 = 256 << 20,
+        /// Pages of the state kept in memory.
+        cache_bytes: usize = 16 << 20,
+        /// What is applied becomes durable in the state after this long without a write.
+        flush_idle_ms: u64 = 5_000,
+    }
+}
+
+section! {
+    /// `[limits]`: admission.
+    Limits {
+        /// Instructions and queries per second, an author and token.
+        rate_per_second: u32 = 200_000,
+        /// Instructions and queries at once, an author and token.
+        burst: u32 = 200_000,
+        /// Requests being worked on at once.
+        requests_max: usize = 4_096,
+        /// Streams open at once.
+        streams_max: usize = 256,
+        /// Envelopes waiting for the log.
+        queue_max: usize = 4_096,
+        /// Envelopes of one submitting stream under way at once.
+        stream_window: usize = 64,
+    }
+}
+
+section! {
+    /// `[sandbox]`: guests.
+    Sandbox {
+        /// Instances of guests at a time; one more call waits.
+        instances_max: u32 = 64,
+    }
+}
+
+section! {
+    /// `[log]`: the log on disk.
+    Log {
+        /// How long a flush waits for more entries to join it.
+        flush_wait_us: u64 = 50,
+        /// Entries kept behind the last one.
+        keep_entries: u64 = 1_000_000,
+    }
+}
+
+section! {
+    /// All sections of `host.toml`.
+    Settings {
+        /// `[http]`
+        http: Http = Http::default(),
+        /// `[data]`
+        data: Data = Data::default(),
+        /// `[limits]`
+        limits: Limits = Limits::default(),
+        /// `[sandbox]`
+        sandbox: Sandbox = Sandbox::default(),
+        /// `[log]`
+        log: Log = Log::default(),
+    }
+}
+
+/// What a node starts with: where its data lies, and its settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The data directory.
+    pub dir: PathBuf,
+    /// What file, environment and flags say.
+    pub settings: Settings,
+}
+
+/// What stands above the file. The command line fills it in.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// The file to read instead of `DATA/config/host.toml`; it must exist.
+    pub file: Option<PathBuf>,
+    /// The environment: variables that start with `ALTHING_`. Those that name no section are left
+    /// alone, they are the command line's.
+    pub environment: Vec<(String, String)>,
+    /// Flags, as `section.key` and a value; above the environment.
+    pub flags: Vec<(String, String)>,
+}
+
+impl Overrides {
+    /// Nothing but this process's environment.
+    pub fn from_environment() -> Self {
+        Self { environment: std::env::vars().collect(), ..Self::default() }
+    }
+}
+
+impl Config {
+    /// Reads the configuration of the data directory `dir`.
+    ///
+    /// # Errors
+    /// `not-found` when a file that was named is not there; `invalid`, naming file and line,
+    /// variable or flag, for anything in it that is not understood or not allowed.
+    pub fn load(dir: impl Into<PathBuf>, overrides: &Overrides) -> Result<Self> {
+        let dir = dir.into();
+        let (path, required) = match &overrides.file {
+            Some(file) => (file.clone(), true),
+            None => (crate::data_dir::config_file(&dir), false),
+        };
+        let text = read(&path, required)?;
+        let settings = overrides.apply(&path, &text)?;
+        settings.check()?;
+        Ok(Self { dir, settings })
+    }
+}
+
+fn read(path: &Path, required: bool) -> Result<String> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => {
+            Ok(String::new())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::not_found(
+            format!("configuration {}: there is no such file; correct --config", path.display()),
+        )),
+        Err(error) => Err(Error::unavailable(format!("configuration {}: {error}", path.display()))),
+    }
+}
+
+impl Overrides {
+    fn apply(&self, path: &Path, text: &str) -> Result<Settings> {
+        let refused = |error: toml::de::Error| {
+            Error::invalid(format!("configuration {}: {error}", path.display()))
+        };
+        // Typed first: its errors name the line.
+        toml::from_str::<Settings>(text).map_err(refused)?;
+        let mut table: toml::Table = toml::from_str(text).map_err(refused)?;
+        let known = known_keys()?;
+        for (name, value) in &self.environment {
+            if let Some(key) = key_of_variable(&known, name)? {
+                set(&mut table, &key, value, &format!("variable {name}"))?;
+            }
+        }
+        for (name, value) in &self.flags {
+            let key = known.iter().find(|key| key.dotted() == *name).ok_or_else(|| {
+                let all: Vec<String> = known.iter().map(Key::dotted).collect();
+                Error::invalid(format!("setting {name}: not known; known are {}", all.join(", ")))
+            })?;
+            set(&mut table, key, value, &format!("setting {name}"))?;
+        }
+        // Each override was checked when it was set.
+        Settings::deserialize(table).map_err(refused)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Key {
+    section: String,
+    name: String,
+}
+
+impl Key {
+    fn dotted(&self) -> String {
+        format!("{}.{}", self.section, self.name)
+    }
+
+    fn variable(&self) -> String {
+        format!("ALTHING_{}_{}", self.section, self.name).to_uppercase()
+    }
+}
+
+/// Every key there is, as the defaults have them.
+fn known_keys() -> Result<Vec<Key>> {
+    let defaults = toml::Table::try_from(Settings::default())
+        .map_err(|error| Error::internal(format!("default settings: {error}")))?;
+    let mut keys = Vec::new();
+    for (section, value) in &defaults {
+        let names = value.as_table().into_iter().flat_map(toml::Table::keys);
+        keys.extend(names.map(|name| Key { section: section.clone(), name: name.clone() }));
+    }
+    Ok(keys)
+}
+
+fn key_of_variable(known: &[Key], variable: &str) -> Result<Option<Key>> {
+    if let Some(key) = known.iter().find(|key| key.variable() == variable) {
+        return Ok(Some(key.clone()));
+    }
+    let prefix = |key: &Key| format!("ALTHING_{}_", key.section.to_uppercase());
+    let section: Vec<String> =
+        known.iter().filter(|key| variable.starts_with(&prefix(key))).map(Key::variable).collect();
+    if section.is_empty() {
+        return Ok(None);
+    }
+    Err(Error::invalid(format!("variable {variable}: not known; known are {}", section.join(", "))))
+}
+
+/// Sets one key, and checks that its section still reads.
+fn set(table: &mut toml::Table, key: &Key, value: &str, origin: &str) -> Result<()> {
+    // What is no TOML value is a text: `127.0.0.1:3000` needs no quotes in an environment.
+    let value = toml::from_str::<toml::Table>(&format!("value = {value}"))
+        .ok()
+        .and_then(|mut parsed| parsed.remove("value"))
+        .unwrap_or_else(|| toml::Value::String(value.to_owned()));
+    let section = table
+        .entry(key.section.clone())
+        .or_insert_with(|| toml::Table::new().into())
+        .as_table_mut();
+    let section = section
+        .ok_or_else(|| Error::invalid(format!("{origin}: {} is no section", key.section)))?;
+    section.insert(key.name.clone(), value);
+    Settings::deserialize(table.clone())
+        .map(|_| ())
+        .map_err(|error| Error::invalid(format!("{origin}: {error}")))
+}
+
+impl Settings {
+    /// Checks what types alone do not say.
+    pub(crate) fn check(&self) -> Result<()> {
+        let listen = self.http.listen;
+        if !listen.ip().is_loopback() {
+            return Err(Error::invalid(format!(
+                "http.listen {listen}: is not a loopback address; a node is reachable from its own \
+                 machine only, as long as connections are not encrypted: use 127.0.0.1 or [::1]"
+            )));
+        }
+        if (self.limits.burst as usize) < limits::BATCH_PAYLOADS_MAX {
+            return Err(Error::invalid(format!(
+                "limits.burst {}: below one full batch; use {} or more",
+                self.limits.burst,
+                limits::BATCH_PAYLOADS_MAX
+            )));
+        }
+        let positive = [
+            ("http.connections_max", self.http.connections_max),
+            ("limits.rate_per_second", self.limits.rate_per_second as usize),
+            ("limits.requests_max", self.limits.requests_max),
+            ("limits.streams_max", self.limits.streams_max),
+            ("limits.queue_max", self.limits.queue_max),
+            ("limits.stream_window", self.limits.stream_window),
+            ("sandbox.instances_max", self.sandbox.instances_max as usize),
+        ];
+        match positive.iter().find(|(_, value)| *value == 0) {
+            Some((name, _)) => Err(Error::invalid(format!("{name}: is 0; use 1 or more"))),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use althing_protocol::Kind;
+
+    fn load(text: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Settings> {
+        let owned = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
+        };
+        let overrides =
+            Overrides { file: None, environment: owned(environment), flags: owned(flags) };
+        let settings = overrides.apply(Path::new("host.toml"), text)?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn refusal(text: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> String {
+        let error = load(text, environment, flags).unwrap_err();
+        assert_eq!(error.kind, Kind::Invalid);
+        error.message
+    }
+
+    #[test]
+    fn the_commented_file_says_the_defaults() {
+        assert_eq!(load(DEFAULT_FILE, &[], &[]).unwrap(), Settings::default());
+        let uncommented: String = DEFAULT_FILE
+            .lines()
+            .map(|line| match line.strip_prefix("# ") {
+                Some(setting) if setting.contains(" = ") => setting,
+                _ => line,
+            })
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let table: toml::Table = toml::from_str(&uncommented).unwrap();
+        assert_eq!(table, toml::Table::try_from(Settings::default()).unwrap());
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let message = refusal("[http]\nlistne = \"127.0.0.1:1\"\n", &[], &[]);
+        assert!(message.contains("listne") && message.contains("line 2"), "{message}");
+        let message = refusal("[cloud]\nx = 1\n", &[], &[]);
+        assert!(message.contains("cloud") && message.contains("line 1"), "{message}");
+    }
+
+    #[test]
+    fn flags_stand_above_the_environment_and_that_above_the_file() {
+        let file = "[http]\nlisten = \"127.0.0.1:1\"\n[log]\nkeep_entries = 7\n";
+        let environment = [
+            ("ALTHING_HTTP_LISTEN", "127.0.0.1:2"),
+            ("ALTHING_LIMITS_BURST", "512"),
+            ("ALTHING_TOKEN", "not ours"),
+        ];
+        let settings = load(file, &environment, &[("http.listen", "127.0.0.1:3")]).unwrap();
+        assert_eq!(settings.http.listen.port(), 3);
+        assert_eq!(settings.limits.burst, 512);
+        assert_eq!(settings.log.keep_entries, 7);
+    }
+
+    #[test]
+    fn an_override_that_is_not_known_or_not_understood_is_named() {
+        let typo = refusal("", &[("ALTHING_HTTP_LISTNE", "x")], &[]);
+        assert!(typo.contains("ALTHING_HTTP_LISTNE"), "{typo}");
+        let wrong = refusal("", &[("ALTHING_LIMITS_BURST", "many")], &[]);
+        assert!(wrong.contains("ALTHING_LIMITS_BURST"), "{wrong}");
+        let flag = refusal("", &[], &[("http.port", "1")]);
+        assert!(flag.contains("http.port") && flag.contains("http.listen"), "{flag}");
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_refused_with_the_reason() {
+        let everywhere = refusal("[http]\nlisten = \"0.0.0.0:3000\"\n", &[], &[]);
+        assert!(everywhere.contains("loopback"), "{everywhere}");
+        assert!(refusal("[limits]\nburst = 10\n", &[], &[]).contains("limits.burst"));
+        assert!(refusal("[limits]\nrequests_max = 0\n", &[], &[]).contains("limits.requests_max"));
+    }
+
+    #[test]
+    fn a_file_that_was_named_must_be_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let overrides =
+            Overrides { file: Some(dir.path().join("none.toml")), ..Overrides::default() };
+        assert_eq!(Config::load(dir.path(), &overrides).unwrap_err().kind, Kind::NotFound);
+        assert!(Config::load(dir.path(), &Overrides::default()).is_ok());
+    }
+}

@@ -1,0 +1,27 @@
+//! One node: the surfaces of a realm. HTTP and gRPC on one port, who may come in, how much at once,
+//! and the configuration of all of it.
+//!
+//! ```text
+//!   connection ─> guard: Host, Origin, token ─> http | grpc ─> Host: admission, registry ─> realm
+//! ```
+//!
+//! The surfaces are thin: what the node can do is an operation, and every request, whatever way it
+//! came, goes through [`host`] and is counted there.
+
+mod admission;
+mod callers;
+mod config;
+mod data_dir;
+mod feed;
+mod host;
+mod init;
+mod metrics;
+mod node;
+mod render;
+mod server;
+mod tokens;
+
+pub use callers::LOCAL;
+pub use config::{Config, Data, Http, Limits, Log, Overrides, Sandbox, Settings};
+pub use init::{InitOptions, Initialised, init};
+pub use node::Node;

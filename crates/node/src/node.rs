@@ -1,0 +1,118 @@
+//! A running node: from a data directory to a listening port, and back.
+
+use crate::callers::Callers;
+use crate::config::Config;
+use crate::data_dir::{self, Lock};
+use crate::host::Host;
+use crate::server;
+use althing_client::Keystore;
+use althing_protocol::{Error, PublicKey, Result};
+use althing_realm::{Options, Realm};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// A running node. It runs until [`shutdown`](Self::shutdown).
+pub struct Node {
+    address: SocketAddr,
+    key: PublicKey,
+    dir: PathBuf,
+    host: Arc<Host>,
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
+    server: JoinHandle<()>,
+    /// Let go of last: what is on disk is ours until then.
+    _lock: Lock,
+}
+
+impl Node {
+    /// Opens the data directory, replays what its state lacks, and listens.
+    ///
+    /// # Errors
+    /// `unavailable` when another process holds the directory or the address; whatever keeps the
+    /// realm from opening.
+    pub async fn start(config: Config) -> Result<Self> {
+        let Config { dir, settings } = config;
+        settings.check()?;
+        let lock = Lock::take(&dir)?;
+        let key = Keystore::open(&dir)?.show(data_dir::NODE_KEY)?;
+        let callers = Callers::open(data_dir::callers(&dir))?;
+        // Before the realm is opened: a port that is taken should not cost a replay.
+        let (listener, address) = bind(settings.http.listen).await?;
+        let realm = Realm::open(realm_options(&dir, &settings)).await?;
+        let host = Host::new(realm, callers, settings)?;
+        write_address(&dir, address)?;
+        tracing::info!(%address, realm = %host.realm.id(), "listening");
+        let server = tokio::spawn(server::run(listener, address, Arc::clone(&host)));
+        let running = Mutex::new(Some(Running { server, _lock: lock }));
+        Ok(Self { address, key, dir, host, running })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The node's own key.
+    pub fn key(&self) -> PublicKey {
+        self.key
+    }
+
+    /// The realm it runs.
+    pub fn realm(&self) -> &Arc<Realm> {
+        &self.host.realm
+    }
+
+    /// Takes nothing more in, lets requests under way finish within their time, makes everything
+    /// durable and ends. A second call does nothing.
+    ///
+    /// # Errors
+    /// When the last flush failed; nothing acknowledged is lost by that, the log has it.
+    pub async fn shutdown(&self) -> Result<()> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(running) = running else { return Ok(()) };
+        self.host.stopping.cancel();
+        let served = running.server.await;
+        data_dir::remove(&data_dir::address(&self.dir))?;
+        self.host.realm.shutdown().await?;
+        served.map_err(|error| Error::internal(format!("server of {}: {error}", self.address)))
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Node {} at {}", self.key, self.address)
+    }
+}
+
+async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+    let failed = |error: std::io::Error| {
+        Error::unavailable(format!(
+            "address {listen}: {error}; stop what listens there, or set http.listen"
+        ))
+    };
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+fn write_address(dir: &Path, address: SocketAddr) -> Result<()> {
+    data_dir::write_private(&data_dir::address(dir), format!("http://{address}\n").as_bytes())
+}
+
+fn realm_options(dir: &Path, settings: &crate::config::Settings) -> Options {
+    Options {
+        queue_envelopes_max: settings.limits.queue_max,
+        disk_low_water_bytes: settings.data.disk_low_water_bytes,
+        log_flush_wait_us: settings.log.flush_wait_us,
+        log_entries_keep: settings.log.keep_entries,
+        state_cache_bytes: settings.data.cache_bytes,
+        state_flush_idle_ms: settings.data.flush_idle_ms,
+        guest_instances_max: settings.sandbox.instances_max,
+        ..Options::new(data_dir::realm(dir))
+    }
+}

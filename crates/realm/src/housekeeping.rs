@@ -1,0 +1,123 @@
+//! What keeps a realm within its bounds: the queue, the disk, the length of the log.
+
+use crate::{halt::internal, realm::Core, replica::RealmLog};
+use althing_protocol::{Error, Result};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{MissedTickBehavior, interval},
+};
+
+/// How often the disk is looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// What a queue that is full asks its caller to wait, in milliseconds.
+const QUEUE_RETRY_MS: u64 = 50;
+/// What a full disk asks, in milliseconds.
+const DISK_RETRY_MS: u64 = 10_000;
+
+/// Bounds what is between the door and its outcome.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    envelopes: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+    envelopes_max: usize,
+}
+
+impl Queue {
+    pub(crate) fn new(envelopes_max: usize, bytes_max: usize) -> Self {
+        Self {
+            envelopes: Arc::new(Semaphore::new(envelopes_max)),
+            bytes: Arc::new(Semaphore::new(bytes_max)),
+            envelopes_max,
+        }
+    }
+
+    /// # Errors
+    /// `exhausted` when it is full: refusing at once is kinder than a long wait.
+    pub(crate) fn enter(&self, bytes: usize) -> Result<[OwnedSemaphorePermit; 2]> {
+        let full = |_| {
+            Error::exhausted("queue of the realm: full; send again a little later")
+                .retry_after_ms(QUEUE_RETRY_MS)
+        };
+        let bytes = u32::try_from(bytes).map_err(internal)?;
+        let one = Arc::clone(&self.envelopes).try_acquire_owned().map_err(full)?;
+        let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(bytes).map_err(full)?;
+        Ok([one, bytes])
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.envelopes_max.saturating_sub(self.envelopes.available_permits())
+    }
+}
+
+impl Core {
+    /// # Errors
+    /// `exhausted` while less than the low-water mark is free.
+    pub(crate) fn check_disk(&self) -> Result<()> {
+        if !self.is_disk_low.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        Err(Error::exhausted(format!(
+            "disk under {}: less than {} bytes are free, so writes are refused while reads go on; \
+             free some space, or lower disk_low_water_bytes",
+            self.options.dir.display(),
+            self.options.disk_low_water_bytes
+        ))
+        .retry_after_ms(DISK_RETRY_MS))
+    }
+
+    /// Free space of the realm's file system, in bytes; none if the system does not say.
+    pub(crate) fn disk_free_bytes(&self) -> Option<u64> {
+        let stat = rustix::fs::statvfs(&self.options.dir).ok()?;
+        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+/// Runs until it is aborted.
+pub(crate) async fn run(core: Arc<Core>, log: RealmLog) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        look_at_disk(&core);
+        if let Err(error) = compact(&core, &log).await {
+            tracing::warn!(%error, "compaction");
+        }
+    }
+}
+
+fn look_at_disk(core: &Core) {
+    let Some(free) = core.disk_free_bytes() else { return };
+    let is_low = free < core.options.disk_low_water_bytes;
+    if core.is_disk_low.swap(is_low, Ordering::Relaxed) != is_low {
+        match is_low {
+            true => tracing::error!(free, "disk below its low-water mark: writes are refused"),
+            false => tracing::info!(free, "disk above its low-water mark: writes go on"),
+        }
+    }
+}
+
+/// Cuts the log behind the newest checkpoint that leaves `log_entries_keep` entries: from there a
+/// reader can verify what is kept.
+async fn compact(core: &Arc<Core>, log: &RealmLog) -> Result<()> {
+    let durable = core.store.durable().index;
+    let first = log.first_kept()?;
+    let newest = durable.saturating_sub(core.options.log_entries_keep);
+    let boundary = newest - newest % althing_protocol::limits::CHECKPOINT_INTERVAL;
+    if boundary <= first {
+        return Ok(());
+    }
+    if core.store.checkpoint_get(boundary).map_err(internal)?.is_none() {
+        return Ok(());
+    }
+    let first = log.compact(boundary).await?;
+    core.store.prune_results(first);
+    let pruned = Arc::clone(core);
+    let prune = move || pruned.store.checkpoints_prune(first.saturating_sub(1));
+    tokio::task::spawn_blocking(prune).await.map_err(internal)?.map_err(internal)?;
+    tracing::info!(first, "the log was compacted");
+    Ok(())
+}

@@ -1,0 +1,44 @@
+//! One running realm on one node.
+//!
+//! ```text
+//!   submit ──> door thread ──> proposer ──> log ──> apply thread ──> waiters
+//!              signatures in    in order,            machine, tip,     (the proposer's
+//!              batches, session, pipelined           chains, views      response)
+//!              grant, route                             │ freeze
+//!                                                    flusher thread: one sorted transaction
+//! ```
+//!
+//! The door runs what apply runs, on the state of now, and proposes nothing that would fail; the
+//! verdict at apply counts. Three threads of our own do what must not run on a reactor: the door
+//! (signatures), apply (guests), the flusher (disk).
+
+mod apply;
+mod authors;
+mod checkpoint;
+mod door;
+mod flusher;
+mod halt;
+mod housekeeping;
+mod images;
+mod logs;
+mod operations;
+mod options;
+mod proposer;
+mod reads;
+mod realm;
+mod replica;
+mod show;
+mod snapshot;
+mod status;
+mod verify;
+
+pub use althing_protocol::Need;
+pub use althing_state::View;
+pub use logs::LoggedLine;
+pub use options::{Founding, Options};
+pub use reads::{Freshness, LogEntry};
+pub use realm::Realm;
+pub use show::{ShownCheckpoint, ShownEntry, ShownInstruction, ShownOutcome, show_entry};
+pub use snapshot::RestoredSnapshot;
+pub use status::Status;
+pub use verify::{Verified, VerifyRange};

@@ -1,0 +1,58 @@
+//! What can be chosen about a realm on this node. Nothing here may change an outcome.
+
+use althing_protocol::{PublicKey, v1};
+use std::path::PathBuf;
+
+/// How a node runs a realm.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The realm's directory.
+    pub dir: PathBuf,
+    /// Envelopes between the door and their outcome, at most; one more is `exhausted`.
+    pub queue_envelopes_max: usize,
+    /// Their bytes, at most.
+    pub queue_bytes_max: usize,
+    /// Free space of the file system below which writes are refused, in bytes.
+    pub disk_low_water_bytes: u64,
+    /// How long a flush of the log waits for company, in microseconds.
+    pub log_flush_wait_us: u64,
+    /// Entries that compaction leaves in the log.
+    pub log_entries_keep: u64,
+    /// Pages of the state in memory, in bytes.
+    pub state_cache_bytes: usize,
+    /// Unflushed state becomes durable after this long, in milliseconds.
+    pub state_flush_idle_ms: u64,
+    /// A reader may hold one view for this long, in milliseconds: it keeps the file from shrinking.
+    pub view_lifetime_ms: u64,
+    /// Instances of guests at a time.
+    pub guest_instances_max: u32,
+}
+
+impl Options {
+    /// The defaults for a directory.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            queue_envelopes_max: 4_096,
+            queue_bytes_max: 64 << 20,
+            disk_low_water_bytes: 256 << 20,
+            log_flush_wait_us: 50,
+            log_entries_keep: 1_000_000,
+            state_cache_bytes: 16 << 20,
+            state_flush_idle_ms: 5_000,
+            view_lifetime_ms: 10_000,
+            guest_instances_max: 64,
+        }
+    }
+}
+
+/// What a realm is born with.
+#[derive(Clone, Debug)]
+pub struct Founding {
+    /// Its name, for people.
+    pub name: String,
+    /// Holds every grant.
+    pub founder: PublicKey,
+    /// Granted from the start beside that.
+    pub grants: Vec<v1::Grant>,
+}

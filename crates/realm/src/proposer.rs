@@ -1,0 +1,68 @@
+//! Hands entries to the log in the order of the door, without waiting for one to be applied before
+//! the next is proposed.
+
+use crate::{
+    door::{Answer, reply},
+    replica::{Ran, RealmLog},
+};
+use althing_protocol::{Error, Result};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+/// An entry to propose.
+pub(crate) struct Proposal {
+    pub(crate) entry: Vec<u8>,
+    /// Nobody waits for entries of the realm's own.
+    pub(crate) answer: Option<Answer>,
+    /// Given back when the outcome is known.
+    pub(crate) _permits: Option<[OwnedSemaphorePermit; 2]>,
+}
+
+/// Runs until the door is gone and all proposals are answered.
+pub(crate) async fn run(log: RealmLog, mut groups: mpsc::Receiver<Vec<Proposal>>) {
+    let mut running: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            group = groups.recv() => {
+                let Some(group) = group else { break };
+                let mut proposing = propose(log.clone(), group).boxed();
+                // The first poll hands the group to the log's queue, which keeps the order.
+                if (&mut proposing).now_or_never().is_none() {
+                    running.push(proposing);
+                }
+            }
+            Some(()) = running.next() => {}
+        }
+    }
+    while running.next().await.is_some() {}
+}
+
+async fn propose(log: RealmLog, group: Vec<Proposal>) {
+    let mut entries = Vec::with_capacity(group.len());
+    let mut waiting = Vec::with_capacity(group.len());
+    for Proposal { entry, answer, _permits } in group {
+        entries.push(entry.into());
+        waiting.push((answer, _permits));
+    }
+    let mut results = match log.propose_all(entries).await {
+        Ok(results) => results,
+        Err(error) => waiting.iter().map(|_| Err(error.clone())).collect(),
+    }
+    .into_iter();
+    for (answer, permits) in waiting {
+        let result = results.next().unwrap_or_else(|| Err(unanswered()));
+        if let Some(answer) = answer {
+            reply(answer, outcomes(result));
+        }
+        drop(permits);
+    }
+}
+
+fn outcomes(result: Result<(u64, Arc<Ran>)>) -> Result<Vec<althing_protocol::v1::Outcome>> {
+    result.map(|(_, ran)| ran.outcomes.clone())
+}
+
+fn unanswered() -> Error {
+    Error::unavailable("the log gave no answer; send the same envelope again, it takes effect once")
+}

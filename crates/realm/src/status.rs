@@ -1,0 +1,110 @@
+//! What an operator sees of a realm.
+
+use crate::Realm;
+use althing_protocol::{Result, v1};
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counted since the node started.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    instructions: AtomicU64,
+    failures: AtomicU64,
+    fuel: AtomicU64,
+}
+
+impl crate::realm::Core {
+    pub(crate) fn count(&self, outcomes: &[v1::Outcome]) {
+        let failed = |o: &&v1::Outcome| matches!(o.result, Some(v1::outcome::Result::Failure(_)));
+        let counters = &self.counters;
+        counters.instructions.fetch_add(outcomes.len() as u64, Ordering::Relaxed);
+        let failures = outcomes.iter().filter(failed).count() as u64;
+        counters.failures.fetch_add(failures, Ordering::Relaxed);
+        counters.fuel.fetch_add(outcomes.iter().map(|o| o.fuel).sum(), Ordering::Relaxed);
+    }
+}
+
+/// A realm on this node, at one moment.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Status {
+    /// The realm's id.
+    pub realm: String,
+    /// Its name.
+    pub name: String,
+    /// Public key of its founder.
+    pub founder: String,
+    /// Number of the semantics it runs.
+    pub semantics: u32,
+    /// Why it stopped on this node, if it did.
+    pub stopped: Option<String>,
+    /// Whether this node leads.
+    pub leads: bool,
+    /// Current term.
+    pub term: u64,
+    /// Index of the last entry applied.
+    pub index: u64,
+    /// Index up to which the state is on disk.
+    pub durable_index: u64,
+    /// First entry kept in the log.
+    pub first_kept: u64,
+    /// The log's clock, in microseconds since the Unix epoch.
+    pub timestamp_us: u64,
+    /// Chain over entries at `index`.
+    pub entry_chain: String,
+    /// Chain over results at `index`.
+    pub result_chain: String,
+    /// Hash of the state at `durable_index`.
+    pub state_hash: String,
+    /// Envelopes between the door and their outcome.
+    pub queued: u64,
+    /// Instructions run since the node started.
+    pub instructions: u64,
+    /// Those that failed.
+    pub failures: u64,
+    /// Fuel used since the node started.
+    pub fuel: u64,
+    /// Flushes of the log.
+    pub log_flushes: u64,
+    /// Free space of the file system, in bytes.
+    pub disk_free_bytes: Option<u64>,
+    /// Whether writes are refused because too little of it is free.
+    pub is_disk_low: bool,
+}
+
+impl Realm {
+    /// What there is to see now.
+    ///
+    /// # Errors
+    /// `unavailable` when the log is closed.
+    pub fn status(&self) -> Result<Status> {
+        let core = &self.core;
+        let log = self.log.metrics();
+        let view = core.store.view();
+        let applied = view.applied();
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Ok(Status {
+            realm: core.id.to_string(),
+            name: core.genesis.name.clone(),
+            founder: data_encoding::HEXLOWER.encode(&core.genesis.founder),
+            semantics: core.genesis.semantics,
+            stopped: self.stopped(),
+            leads: log.leads,
+            term: log.term,
+            index: applied.index,
+            durable_index: core.store.durable().index,
+            first_kept: log.first_kept.unwrap_or(applied.index + 1),
+            timestamp_us: applied.timestamp_us,
+            entry_chain: applied.entry_chain.to_string(),
+            result_chain: applied.result_chain.to_string(),
+            state_hash: core.store.state_hash_durable().to_string(),
+            queued: core.queue.waiting() as u64,
+            instructions: count(&core.counters.instructions),
+            failures: count(&core.counters.failures),
+            fuel: count(&core.counters.fuel),
+            log_flushes: log.flush.flushes,
+            disk_free_bytes: core.disk_free_bytes(),
+            is_disk_low: core.is_disk_low.load(Ordering::Relaxed),
+        })
+    }
+}

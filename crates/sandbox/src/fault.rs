@@ -1,0 +1,88 @@
+//! Why a call stopped, sorted into the guest's fault and the node's.
+
+use crate::{Halt, limits};
+use althing_protocol::Kind;
+use wasmtime::{Error, OutOfMemory, PoolConcurrencyLimitError, Trap, WasmtimeBug};
+
+/// A rule of ours that a guest broke, raised in a host function.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Broken {
+    #[error(
+        "called the import {0} while it was instantiated; do that in an exported function instead"
+    )]
+    Starting(&'static str),
+    #[error("passed a text to {0} that is not valid Unicode")]
+    Text(&'static str),
+}
+
+/// How a call stopped that did not return.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// An outcome. The text holds nothing that differs between machines.
+    Guest(Kind, String),
+    /// Not an outcome.
+    Node(Halt),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        if let Some(halt) = error.downcast_ref::<Halt>() {
+            return Self::Node(halt.clone());
+        }
+        if let Some(broken) = error.downcast_ref::<Broken>() {
+            return Self::Guest(Kind::GuestFailed, broken.to_string());
+        }
+        if let Some(trap) = error.downcast_ref::<Trap>() {
+            return trapped(*trap);
+        }
+        if is_node(&error) {
+            return Self::Node(Halt::new(format!("{error:#}")));
+        }
+        // What is left are values that the guest passed or returned. The engine's words for it are
+        // its own business and may change with its version, so they stay out of the outcome.
+        Self::Guest(
+            Kind::GuestFailed,
+            format!(
+                "broke the canonical ABI: it passed or returned a value that is malformed, out of \
+                 bounds or larger than {} bytes",
+                limits::TRANSFER_BYTES_MAX
+            ),
+        )
+    }
+}
+
+/// Did the host run out of something, or is it wrong itself?
+pub(crate) fn is_node(error: &Error) -> bool {
+    error.is::<OutOfMemory>()
+        || error.is::<PoolConcurrencyLimitError>()
+        || error.is::<WasmtimeBug>()
+        || error.is::<std::io::Error>()
+}
+
+fn trapped(trap: Trap) -> Stop {
+    let why = match trap {
+        Trap::OutOfFuel => {
+            return Stop::Guest(
+                Kind::Exhausted,
+                "used all its fuel; do less in one call, or raise fuel_max in its manifest".into(),
+            );
+        }
+        Trap::UnreachableCodeReached => "unreachable code (a panic or an abort)",
+        Trap::StackOverflow => "stack overflow (recursion too deep)",
+        Trap::MemoryOutOfBounds => "memory access out of bounds",
+        Trap::TableOutOfBounds => "table access out of bounds",
+        Trap::IndirectCallToNull => "call of a null function",
+        Trap::BadSignature => "call of a function of another type",
+        Trap::IntegerOverflow => "integer overflow",
+        Trap::IntegerDivisionByZero => "integer division by zero",
+        Trap::BadConversionToInteger => "conversion of a float that is no integer",
+        Trap::CannotEnterComponent => "entered while it must not be",
+        Trap::CannotLeaveComponent => "called an import where it must not",
+        Trap::InvalidChar => "invalid character",
+        Trap::StringOutOfBounds => "string out of bounds",
+        Trap::ListOutOfBounds => "list out of bounds",
+        // Traps of proposals that are off: they cannot happen, and have one text if they do.
+        _ => "an operation that is not offered",
+    };
+    Stop::Guest(Kind::GuestFailed, format!("trapped: {why}"))
+}

@@ -1,0 +1,179 @@
+//! What the machine offers a guest during a call.
+
+use althing_protocol::Error;
+use std::{any::Any, fmt, sync::Arc};
+use wasmtime::component::{ComponentType, Lift, Lower};
+
+/// The machine's side of a call. The sandbox checks lengths, the phase and the fuel before it comes
+/// here; totals of a call (bytes written, events) are the host's to limit.
+pub trait Host: Any + Send {
+    /// The value of `key` in the program's keyspace.
+    ///
+    /// # Errors
+    /// [`HostError`].
+    fn db_get(&mut self, key: &[u8]) -> Result<Option<Arc<[u8]>>, HostError>;
+
+    /// Writes `key`.
+    ///
+    /// # Errors
+    /// [`HostError`].
+    fn db_put(&mut self, key: &[u8], value: Arc<[u8]>) -> Result<(), HostError>;
+
+    /// Deletes `key`; true when it was there.
+    ///
+    /// # Errors
+    /// [`HostError`].
+    fn db_delete(&mut self, key: &[u8]) -> Result<bool, HostError>;
+
+    /// Pairs whose keys start with `prefix` and come after `after`, in order: at most `limit`, and
+    /// at most [`SCAN_BYTES_MAX`](althing_protocol::limits::SCAN_BYTES_MAX) bytes.
+    ///
+    /// # Errors
+    /// [`HostError`].
+    fn db_scan(
+        &mut self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Page, HostError>;
+
+    /// Who calls, and when.
+    fn context(&self) -> &CallContext;
+
+    /// Emits an event.
+    ///
+    /// # Errors
+    /// [`HostError`].
+    fn emit(&mut self, topic: &str, data: &[u8]) -> Result<(), HostError>;
+
+    /// Keeps a line for people. Bounded by the sandbox; cannot fail, and has no effect on the call.
+    fn log(&mut self, level: Level, text: &str);
+}
+
+/// Who calls, and when: the same on every node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallContext {
+    /// Who signed the instruction, or asks.
+    pub author: [u8; 32],
+    /// Index of the entry; in a query, of the last one applied.
+    pub index: u64,
+    /// The realm's time, in microseconds since the Unix epoch.
+    pub timestamp_us: u64,
+    /// Seed of this instruction.
+    pub seed: [u8; 32],
+    /// The program that is called.
+    pub program: String,
+}
+
+/// A key and its value.
+#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lower)]
+#[component(record)]
+pub struct Pair {
+    /// The key, without its keyspace.
+    pub key: Vec<u8>,
+    /// The value.
+    pub value: Arc<[u8]>,
+}
+
+/// Part of an ordered scan.
+#[derive(Clone, Debug, Default, PartialEq, Eq, ComponentType, Lower)]
+#[component(record)]
+pub struct Page {
+    /// Pairs in key order.
+    pub pairs: Vec<Pair>,
+    /// There are more after the last one.
+    pub more: bool,
+}
+
+/// How much a line of the log matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ComponentType, Lift)]
+#[component(enum)]
+#[repr(u8)]
+pub enum Level {
+    /// For who looks for a defect.
+    #[component(name = "debug")]
+    Debug,
+    /// What happened.
+    #[component(name = "info")]
+    Info,
+    /// Something is odd.
+    #[component(name = "warn")]
+    Warn,
+    /// Something failed.
+    #[component(name = "error")]
+    Error,
+}
+
+/// Why the host did not do what a guest asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum HostError {
+    /// The guest sees this and may handle it.
+    #[error(transparent)]
+    Refused(#[from] Error),
+    /// The guest sees nothing: its call ends here, without an outcome.
+    #[error(transparent)]
+    Halt(#[from] Halt),
+}
+
+/// The node cannot go on with this call, through no fault of the guest. Never an outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Halt(String);
+
+impl Halt {
+    /// A halt for `reason`.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self(reason.into())
+    }
+}
+
+impl fmt::Display for Halt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Halt {}
+
+/// The host of an instance that is only started. Imports trap then, so nothing of it is reached.
+pub(crate) struct NoHost;
+
+impl NoHost {
+    fn halt<T>() -> Result<T, HostError> {
+        Err(Halt::new("a host function was reached while a guest was started").into())
+    }
+}
+
+impl Host for NoHost {
+    fn db_get(&mut self, _: &[u8]) -> Result<Option<Arc<[u8]>>, HostError> {
+        Self::halt()
+    }
+
+    fn db_put(&mut self, _: &[u8], _: Arc<[u8]>) -> Result<(), HostError> {
+        Self::halt()
+    }
+
+    fn db_delete(&mut self, _: &[u8]) -> Result<bool, HostError> {
+        Self::halt()
+    }
+
+    fn db_scan(&mut self, _: &[u8], _: Option<&[u8]>, _: usize) -> Result<Page, HostError> {
+        Self::halt()
+    }
+
+    fn context(&self) -> &CallContext {
+        const NOBODY: &CallContext = &CallContext {
+            author: [0; 32],
+            index: 0,
+            timestamp_us: 0,
+            seed: [0; 32],
+            program: String::new(),
+        };
+        NOBODY
+    }
+
+    fn emit(&mut self, _: &str, _: &[u8]) -> Result<(), HostError> {
+        Self::halt()
+    }
+
+    fn log(&mut self, _: Level, _: &str) {}
+}

@@ -1,0 +1,88 @@
+//! The host, when this runs as a guest.
+
+use super::Page;
+use crate::{
+    Error, Kind, Result,
+    bindings::althing::contract::{context, db, events, log as wit_log, types},
+    log::Level,
+};
+
+impl From<types::Error> for Error {
+    fn from(error: types::Error) -> Self {
+        let kind = match error.kind {
+            types::Kind::Invalid => Kind::Invalid,
+            types::Kind::NotFound => Kind::NotFound,
+            types::Kind::Denied => Kind::Denied,
+            types::Kind::Conflict => Kind::Conflict,
+            types::Kind::Exhausted => Kind::Exhausted,
+            types::Kind::ContractViolation => Kind::ContractViolation,
+            types::Kind::GuestFailed => Kind::GuestFailed,
+            types::Kind::Unavailable => Kind::Unavailable,
+            types::Kind::Internal => Kind::Internal,
+        };
+        Self::of(kind, error.message)
+    }
+}
+
+pub(crate) fn db_get(key: &[u8]) -> Result<Option<Vec<u8>>> {
+    Ok(db::get(key)?)
+}
+
+pub(crate) fn db_put(key: &[u8], value: &[u8]) -> Result<()> {
+    Ok(db::put(key, value)?)
+}
+
+pub(crate) fn db_delete(key: &[u8]) -> Result<bool> {
+    Ok(db::delete(key)?)
+}
+
+pub(crate) fn db_scan(prefix: &[u8], after: Option<&[u8]>, limit: u32) -> Result<Page> {
+    let page = db::scan(prefix, after, limit)?;
+    Ok((page.pairs.into_iter().map(|pair| (pair.key, pair.value)).collect(), page.more))
+}
+
+pub(crate) fn author() -> [u8; 32] {
+    bytes32(&context::author())
+}
+
+pub(crate) fn index() -> u64 {
+    context::index()
+}
+
+pub(crate) fn timestamp_us() -> u64 {
+    context::timestamp_us()
+}
+
+pub(crate) fn seed() -> [u8; 32] {
+    bytes32(&context::seed())
+}
+
+pub(crate) fn program() -> String {
+    context::program()
+}
+
+pub(crate) fn emit(topic: &str, data: &[u8]) -> Result<()> {
+    Ok(events::emit(topic, data)?)
+}
+
+pub(crate) fn log(level: Level, text: &str) {
+    let level = match level {
+        Level::Debug => wit_log::Level::Debug,
+        Level::Info => wit_log::Level::Info,
+        Level::Warn => wit_log::Level::Warn,
+        Level::Error => wit_log::Level::Error,
+    };
+    wit_log::log(level, text);
+}
+
+/// A panic ends the guest without a word otherwise.
+pub(crate) fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| log(Level::Error, &panic.to_string())));
+}
+
+/// The host gives 32 bytes where the world says so.
+fn bytes32(bytes: &[u8]) -> [u8; 32] {
+    let mut array = [0; 32];
+    array.copy_from_slice(bytes);
+    array
+}

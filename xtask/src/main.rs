@@ -1,2 +1,73 @@
-//! placeholder
-fn main() {}
+//! Builds, runs and measures Althing: `cargo xtask`.
+
+mod bench;
+mod guests;
+mod test;
+mod up;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::{
+    env,
+    ffi::OsString,
+    path::PathBuf,
+    process::{Command, ExitCode},
+};
+
+/// Builds, runs and measures Althing.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Builds everything and runs a node with the sample programs, its data in ./data
+    Up {
+        /// For `althing up`; see `cargo xtask up -- --help`
+        #[arg(last = true)]
+        args: Vec<OsString>,
+    },
+    /// Checks everything: format, lints, tests, guests, what the core depends on
+    Test {
+        /// Only the steps whose names contain this
+        filter: Option<String>,
+    },
+    /// Measures everything and prints one table
+    Bench {
+        /// For the bench; see `cargo xtask bench -- --help`
+        #[arg(last = true)]
+        args: Vec<OsString>,
+    },
+    /// Builds the guests to components: target/guests/NAME.wasm
+    Guests,
+}
+
+fn main() -> Result<ExitCode> {
+    match Args::parse().task {
+        Task::Up { args } => up::run(&args)?,
+        Task::Test { filter } => return test::run(filter.as_deref()),
+        Task::Bench { args } => bench::run(&args)?,
+        Task::Guests => {
+            for guest in guests::build()? {
+                println!("{}", guest.component.display());
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The cargo that runs this, in the checkout.
+fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(guests::root());
+    cargo
+}
+
+/// Where cargo puts what it builds of the workspace.
+fn target_dir() -> PathBuf {
+    let dir = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    guests::root().join(dir)
+}

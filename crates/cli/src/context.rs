@@ -1,15 +1,23 @@
 //! What every command has: the global flags, where to print, and the node to talk to.
 
 use crate::{output::Output, values};
-use althing_client::{Client, Endpoint, Keystore};
+use althing_client::{Client, Endpoint, Keystore, Options, Token};
 use althing_operations::Freshness;
 use althing_protocol::{Error, PublicKey, Result, SecretKey};
 use clap::Args;
 use etcetera::BaseStrategy as _;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 const NODE: &str = "Which node";
+
+/// An answer may take a compilation, or a flush of a slow disk.
+pub(crate) const ANSWER_WAIT: Duration = Duration::from_secs(60);
+/// An answer may take reading all of the log.
+const ANSWER_WAIT_LONG: Duration = Duration::from_secs(6 * 3_600);
 
 /// The flags that every command takes.
 #[derive(Debug, Clone, Args)]
@@ -74,7 +82,7 @@ impl Context {
 
     /// The keys of this user.
     pub(crate) fn keystore(&self) -> Result<Keystore> {
-        Keystore::open_default()
+        Keystore::open(Keystore::default_dir()?)
     }
 
     /// The key to sign with, when one is named.
@@ -100,27 +108,33 @@ impl Context {
     /// # Errors
     /// `unavailable`, when none runs there.
     pub(crate) async fn remote(&self) -> Result<Remote> {
-        Remote::connect(self.endpoint()?, self.signer()?, self.globals.read).await
+        Remote::connect(&self.endpoint()?, self.signer()?, self.globals.read, ANSWER_WAIT).await
+    }
+
+    /// Connects to the node, for a question that takes it long.
+    ///
+    /// # Errors
+    /// `unavailable`, when none runs there.
+    pub(crate) async fn patient_remote(&self) -> Result<Remote> {
+        Remote::connect(&self.endpoint()?, self.signer()?, self.globals.read, ANSWER_WAIT_LONG).await
     }
 
     fn endpoint(&self) -> Result<Endpoint> {
         let token = self.globals.token_file.as_deref().map(token).transpose()?;
         match (&self.globals.url, token) {
-            (Some(url), Some(token)) => Ok(Endpoint { url: url.clone(), token }),
+            (Some(url), Some(token)) => Ok(Endpoint::new(url, token)),
             (url, token) => {
                 let found = Endpoint::discover(&self.data()?)?;
-                Ok(Endpoint {
-                    url: url.clone().unwrap_or(found.url),
-                    token: token.unwrap_or(found.token),
-                })
+                let url = url.as_ref().unwrap_or(&found.url);
+                Ok(Endpoint::new(url, token.unwrap_or(found.token)))
             }
         }
     }
 }
 
-fn token(path: &Path) -> Result<String> {
+fn token(path: &Path) -> Result<Token> {
     let text = std::fs::read_to_string(path).map_err(|e| values::file_error(path, &e))?;
-    Ok(text.trim().to_owned())
+    Ok(Token::new(&text))
 }
 
 /// A connection to a node, and how fresh its reads are.
@@ -131,11 +145,13 @@ pub(crate) struct Remote {
 
 impl Remote {
     pub(crate) async fn connect(
-        endpoint: Endpoint,
+        endpoint: &Endpoint,
         signer: Option<SecretKey>,
         read: Freshness,
+        answer_timeout: Duration,
     ) -> Result<Self> {
-        Ok(Self { client: Client::connect(endpoint, signer).await?, read })
+        let options = Options { answer_timeout, ..Options::default() };
+        Ok(Self { client: Client::connect_with(endpoint, signer, options).await?, read })
     }
 
     /// Runs an operation.

@@ -2,11 +2,13 @@
 
 use crate::{
     Endpoint, RetryPolicy, SubmitStream,
-    retry::{is_passing, retry, was_not_begun},
-    session::Session,
+    retry::{Tried, is_passing, retry, was_not_begun},
+    session::{Fate, Session},
     stream,
 };
-use althing_operations::{Freshness, Operation, OperationKind, Registry, session, sys};
+use althing_operations::{
+    Descriptor, Descriptors, Freshness, Operation, OperationKind, Registry, session, sys,
+};
 use althing_protocol::{
     Batch, Error, Kind, PublicKey, RealmId, Result, SecretKey, limits, sign, sys as instructions,
     v1,
@@ -164,7 +166,7 @@ impl Client {
             serde_json::from_str(&reply.output_json)
                 .map_err(|e| Error::internal(format!("answer to {operation}: not JSON: {e}")))
         };
-        retry(self.options.retry, again, attempt).await.1
+        retry(self.options.retry, again, attempt).await.answer
     }
 
     /// Signs `instructions` and submits them in one entry; one outcome each, in order. Many may be
@@ -177,16 +179,17 @@ impl Client {
         let key = self.key()?;
         check(&instructions)?;
         let session = self.session(key).await?;
-        let (envelope, tries, answer) = self.submit_in(&session, key, instructions).await?;
-        // The first try was refused, so nothing of it was or will be done in that session.
-        let lost = tries == 1 && matches!(&answer, Err(error) if error.kind == Kind::NotFound);
-        if !lost || self.is_open(&session).await? {
-            return answer;
+        let (envelope, tried) = self.submit_in(&session, key, instructions).await?;
+        // Nothing was or will be done in a session that was closed before the first try.
+        let refused =
+            tried.is_refused && matches!(&tried.answer, Err(error) if error.kind == Kind::NotFound);
+        if !refused || self.is_open(&session).await? {
+            return tried.answer;
         }
         self.forget(&session).await;
         let session = self.session(key).await?;
         let instructions = Batch::decode(&envelope)?.instructions;
-        self.submit_in(&session, key, instructions).await?.2
+        self.submit_in(&session, key, instructions).await?.1.answer
     }
 
     async fn submit_in(
@@ -194,18 +197,26 @@ impl Client {
         session: &Arc<Session>,
         key: &SecretKey,
         instructions: Vec<v1::Instruction>,
-    ) -> Result<(v1::Envelope, u32, Result<Vec<v1::Outcome>>)> {
+    ) -> Result<(v1::Envelope, Tried<Vec<v1::Outcome>>)> {
         let count = instructions.len();
         let numbers = session.take(count).await;
         let envelope = session.sign(key, numbers.sequence, instructions);
-        check_envelope(&envelope)?;
-        let (tries, answer) = self.send(&envelope).await;
+        if let Err(error) = check_envelope(&envelope) {
+            numbers.settle(Fate::Refused);
+            return Err(error);
+        }
+        let Tried { answer, is_refused } = self.send(&envelope).await;
         let answer = answer.and_then(|outcomes| counted(outcomes, count));
-        Ok((envelope, tries, answer))
+        match &answer {
+            Ok(_) => numbers.settle(Fate::Decided),
+            Err(_) if is_refused => numbers.settle(Fate::Refused),
+            Err(_) => numbers.settle(Fate::Unknown),
+        }
+        Ok((envelope, Tried { answer, is_refused }))
     }
 
-    /// Sends the same envelope until the node decides, and says how often.
-    async fn send(&self, envelope: &v1::Envelope) -> (u32, Result<Vec<v1::Outcome>>) {
+    /// Sends the same envelope until the node decides.
+    async fn send(&self, envelope: &v1::Envelope) -> Tried<Vec<v1::Outcome>> {
         let attempt = || async {
             let mut stub = self.stub.clone();
             let reply = self.answer(stub.submit(envelope.clone())).await?;
@@ -227,19 +238,30 @@ impl Client {
         Ok(stream::start(self.stub.clone(), self.options, key.clone(), session))
     }
 
-    /// Entries of the log from index `from` on (0: from the first that is kept), at most `limit`
-    /// (0: all); with `follow`, without end.
+    /// Describes all operations of the node.
+    ///
+    /// # Errors
+    /// What `query:operation.list.v1` says.
+    pub async fn operations(&self) -> Result<Vec<Descriptor>> {
+        let read = Freshness::Local;
+        let output = self.call_remote(Descriptors::LIST, &json!({}), read, is_passing).await?;
+        serde_json::from_value::<Descriptors>(output)
+            .map(|listed| listed.operations)
+            .map_err(|e| Error::internal(format!("answer to {}: {e}", Descriptors::LIST)))
+    }
+
+    /// Entries of the log from index `from` on (0: from the first that is kept); with `follow`,
+    /// without end.
     ///
     /// # Errors
     /// When the node refuses; later errors are in the stream, which ends with them.
     pub async fn log(
         &self,
         from: u64,
-        limit: u64,
         follow: bool,
     ) -> Result<BoxStream<'static, Result<rpc::LogEntry>>> {
         let mut stub = self.stub.clone();
-        let request = rpc::LogRequest { from, limit, follow };
+        let request = rpc::LogRequest { from, limit: 0, follow };
         Ok(results(self.answer(stub.log(request)).await?))
     }
 
@@ -279,7 +301,7 @@ impl Client {
     /// The session of single submits. Opened once, however many ask for it at the same time.
     async fn session(&self, key: &SecretKey) -> Result<Arc<Session>> {
         let mut slot = self.session.lock().await;
-        if let Some(session) = &*slot {
+        if let Some(session) = slot.as_ref().filter(|session| !session.has_gap()) {
             return Ok(Arc::clone(session));
         }
         let session = self.open_session(key, "client").await?;
@@ -295,15 +317,17 @@ impl Client {
     }
 
     /// Opens a session. Another client of this key may take the number first: then the next one.
+    /// The label is like no other, or both would be told of the same session.
     async fn open_session(&self, key: &SecretKey, label: &str) -> Result<Arc<Session>> {
         let author = key.public();
         let realm = self.realm().await?;
+        let label = format!("{label} {:016x}", rand::random::<u64>());
         let mut last = None;
         for _ in 0..SESSION_OPEN_TRIES {
             let sequence = self.sessions(&author).await?.next_open;
-            let instructions = vec![instructions::session_open(label)];
+            let instructions = vec![instructions::session_open(label.as_str())];
             let batch = Batch { realm, author, session: 0, sequence, instructions };
-            match self.send(&sign(key, batch)).await.1.and_then(opened) {
+            match self.send(&sign(key, batch)).await.answer.and_then(opened) {
                 Ok(number) => return Ok(Session::new(realm, author, number)),
                 Err(error) if error.kind == Kind::Conflict => last = Some(error),
                 Err(error) => return Err(error),

@@ -129,6 +129,14 @@ impl Keystore {
         Ok(base.config_dir().join("althing").join("keys"))
     }
 
+    /// Opens the store of this user.
+    ///
+    /// # Errors
+    /// As [`Self::default_dir`] and [`Self::open`].
+    pub fn open_default() -> Result<Self> {
+        Self::open(Self::default_dir()?)
+    }
+
     /// Opens the store in `dir`, or makes it, mode 0700.
     ///
     /// # Errors

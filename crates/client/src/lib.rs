@@ -12,6 +12,8 @@ mod session;
 mod stream;
 mod upload;
 
+pub use althing_operations::Descriptor;
+pub use althing_rpc::v1::{EventAt, LogEntry};
 pub use client::{Client, Options};
 pub use endpoint::{Endpoint, Token};
 pub use keystore::{KeyInfo, Keystore, generate, read_key, write_key};

@@ -58,25 +58,37 @@ impl Backoff {
     }
 }
 
-/// Tries until it works, fails in a way that `again` does not accept, or time is up. Also says how
-/// often it tried.
+/// Whether the node decided against it: it did nothing, and will do nothing.
+pub(crate) fn is_refusal(error: &Error) -> bool {
+    !matches!(error.kind, Kind::Unavailable | Kind::Internal)
+}
+
+/// The answer to the last try, and what the tries before say about it.
+pub(crate) struct Tried<T> {
+    pub(crate) answer: Result<T>,
+    /// Whether every try was refused.
+    pub(crate) is_refused: bool,
+}
+
+/// Tries until it works, fails in a way that `again` does not accept, or time is up.
 pub(crate) async fn retry<T, F: Future<Output = Result<T>>>(
     policy: RetryPolicy,
     again: fn(&Error) -> bool,
     mut attempt: impl FnMut() -> F,
-) -> (u32, Result<T>) {
+) -> Tried<T> {
     let deadline = Instant::now() + policy.total;
     let mut backoff = Backoff::new(policy);
-    for tries in 1.. {
+    let mut is_refused = true;
+    loop {
         let error = match attempt().await {
-            Err(error) if again(&error) => error,
-            answer => return (tries, answer),
+            Ok(answer) => return Tried { answer: Ok(answer), is_refused: false },
+            Err(error) => error,
         };
+        is_refused &= is_refusal(&error);
         let until = Instant::now() + backoff.next(&error);
-        if until > deadline {
-            return (tries, Err(error));
+        if !again(&error) || until > deadline {
+            return Tried { answer: Err(error), is_refused };
         }
         tokio::time::sleep_until(until).await;
     }
-    unreachable!("tries end with the deadline")
 }

@@ -3,8 +3,8 @@
 use crate::{
     Options,
     client::{Stub, check, check_envelope, counted, no_answer},
-    retry::{Backoff, is_passing},
-    session::{Numbers, Session},
+    retry::{Backoff, is_passing, is_refusal},
+    session::{Fate, Numbers, Session},
 };
 use althing_protocol::{Error, Result, SecretKey, limits, v1};
 use althing_rpc::{from_status, v1::SubmitReply};
@@ -32,7 +32,8 @@ const IN_FLIGHT_BYTES_MAX: usize = 4 * limits::ENVELOPE_BYTES_MAX;
 ///
 /// A broken connection comes back, and what was not answered is sent again, the same bytes: each
 /// batch is done once. Batches are sent in order, but one that the node refuses for the moment is
-/// sent again behind others: wait for the answer before sending what depends on it.
+/// sent again behind others: wait for the answer before sending what depends on it. Once a batch
+/// got no answer in time, the stream takes no other.
 #[derive(Debug)]
 pub struct SubmitStream {
     jobs: mpsc::Sender<Job>,
@@ -113,8 +114,9 @@ struct InFlight {
     count: usize,
     answer: Answer,
     give_up: Instant,
-    /// Keeps the numbers in flight until the answer is known.
-    _numbers: Numbers,
+    numbers: Numbers,
+    /// Whether every try so far was refused.
+    is_refused: bool,
 }
 
 struct Driver {
@@ -185,6 +187,12 @@ impl Driver {
             return;
         }
         let Some(job) = self.next.take() else { return };
+        if self.session.has_gap() {
+            let _ = job.answer.send(Err(Error::unavailable(
+                "stream: it is unknown what came of an earlier batch; open another stream",
+            )));
+            return;
+        }
         let count = job.instructions.len();
         let Some(numbers) = self.session.try_take(count) else {
             self.next = Some(job);
@@ -193,6 +201,7 @@ impl Driver {
         let sequence = numbers.sequence;
         let envelope = self.session.sign(&self.key, sequence, job.instructions);
         if let Err(error) = check_envelope(&envelope) {
+            numbers.settle(Fate::Refused);
             let _ = job.answer.send(Err(error));
             return;
         }
@@ -200,7 +209,7 @@ impl Driver {
         self.to_send.insert(sequence);
         let give_up = Instant::now() + self.options.retry.total;
         let in_flight =
-            InFlight { envelope, count, answer: job.answer, give_up, _numbers: numbers };
+            InFlight { envelope, count, answer: job.answer, give_up, numbers, is_refused: true };
         self.unanswered.insert(sequence, in_flight);
     }
 
@@ -289,6 +298,7 @@ impl Driver {
             Some(failure) => Err(Error::from(failure)),
             None => Ok(reply.outcomes),
         };
+        self.tried(sequence, answer.as_ref().err());
         match answer {
             Err(error) if is_passing(&error) && now < self.give_up(sequence) => {
                 self.to_send.insert(sequence);
@@ -310,6 +320,15 @@ impl Driver {
     /// Waits before the next connection. What waited long enough, or what no other connection
     /// would help, gets `error` as its answer.
     async fn lost(&mut self, error: &Error) {
+        let sent: Vec<u64> = self
+            .unanswered
+            .keys()
+            .filter(|sequence| !self.to_send.contains(sequence))
+            .copied()
+            .collect();
+        for sequence in sent {
+            self.tried(sequence, None);
+        }
         let now = Instant::now();
         let hopeless: Vec<u64> = self
             .unanswered
@@ -325,6 +344,14 @@ impl Driver {
         }
     }
 
+    /// Notes what a try says about the fate of a batch: only an error that refuses it leaves it
+    /// undone for sure.
+    fn tried(&mut self, sequence: u64, error: Option<&Error>) {
+        if let Some(in_flight) = self.unanswered.get_mut(&sequence) {
+            in_flight.is_refused &= error.is_some_and(is_refusal);
+        }
+    }
+
     fn give_up(&self, sequence: u64) -> Instant {
         self.unanswered.get(&sequence).map_or_else(Instant::now, |in_flight| in_flight.give_up)
     }
@@ -334,8 +361,14 @@ impl Driver {
         let Some(in_flight) = self.unanswered.remove(&sequence) else { return };
         self.unanswered_bytes -= in_flight.envelope.encoded_len();
         self.to_send.remove(&sequence);
+        let InFlight { count, answer: to, numbers, is_refused, .. } = in_flight;
+        let answer = answer.and_then(|outcomes| counted(outcomes, count));
+        numbers.settle(match &answer {
+            Ok(_) => Fate::Decided,
+            Err(_) if is_refused => Fate::Refused,
+            Err(_) => Fate::Unknown,
+        });
         // Nobody may be interested any more.
-        let _ =
-            in_flight.answer.send(answer.and_then(|outcomes| counted(outcomes, in_flight.count)));
+        let _ = to.send(answer);
     }
 }

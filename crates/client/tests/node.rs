@@ -12,7 +12,7 @@ use futures::StreamExt;
 use serde_json::json;
 
 fn image() -> Vec<u8> {
-    (0..limits::CHUNK_BYTES_MAX * 5 / 2).map(|n| (n * n >> 7) as u8).collect()
+    (0..limits::CHUNK_BYTES_MAX * 5 / 2).map(|n| ((n * n) >> 7) as u8).collect()
 }
 
 async fn start_with_blobs() -> (tempfile::TempDir, common::Running) {
@@ -95,7 +95,7 @@ async fn a_node_that_keeps_refusing_an_upload_is_believed() {
 async fn log_and_events_carry_errors() {
     let node = start().await;
     let client = node.client_without_key().await;
-    let entries: Vec<_> = client.log(7, 0, false).await.unwrap().collect().await;
+    let entries: Vec<_> = client.log(7, false).await.unwrap().collect().await;
     assert_eq!(entries.len(), 3);
     assert_eq!(entries[1].as_ref().unwrap().index, 8);
     assert_eq!(entries[2].as_ref().unwrap_err().kind, Kind::NotFound);

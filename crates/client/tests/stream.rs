@@ -3,9 +3,10 @@
 
 mod common;
 
-use althing_client::Pending;
+use althing_client::{Client, Pending};
 use althing_protocol::{Error, Kind, v1};
-use common::{Fault, start};
+use common::{Fault, key, options, start};
+use std::time::Duration;
 
 fn batch(n: u32, count: usize) -> Vec<v1::Instruction> {
     vec![v1::Instruction::new("tagger", "add", n.to_le_bytes().to_vec()); count]
@@ -103,5 +104,38 @@ async fn idle_streams_end_and_sessions_are_their_own() {
     idle.finish().await;
     drop(busy);
     assert_eq!(outputs(pending).await.len(), 1, "what was handed over goes on");
-    assert_eq!(node.state().opened, 2);
+    assert_eq!(node.state().opened(), 2);
+}
+
+#[tokio::test]
+async fn after_an_unknown_fate_a_stream_takes_nothing_else() {
+    let node = start().await;
+    let mut options = options();
+    options.retry.total = Duration::from_millis(20);
+    let client = Client::connect_with(&node.endpoint, Some(key()), options).await.unwrap();
+    let stream = client.submit_stream().await.unwrap();
+    let lost = Error::unavailable("leader: none");
+    node.fail((0..100).map(|_| Fault::DoThenFail(lost.clone())));
+    assert_eq!(stream.send(batch(1, 1)).await.unwrap().await, Err(lost));
+    node.state().faults.clear();
+    let error = stream.send(batch(2, 1)).await.unwrap().await.unwrap_err();
+    assert!(error.message.contains("open another stream"), "{error}");
+    let stream = client.submit_stream().await.unwrap();
+    assert_eq!(outputs(stream.send(batch(3, 1)).await.unwrap()).await.len(), 1);
+    assert_eq!(node.state().done.len(), 2);
+}
+
+#[tokio::test]
+async fn refusals_in_a_stream_leave_room() {
+    let node = start().await;
+    let client = node.client().await;
+    let stream = client.submit_stream().await.unwrap();
+    let denied = Error::denied("tagger/add: no grant");
+    node.fail((0..10).map(|_| Fault::Refuse(denied.clone())));
+    let mut pending = Vec::new();
+    for n in 0..12 {
+        pending.push(stream.send(batch(n, 256)).await.unwrap());
+    }
+    let answers = futures::future::join_all(pending).await;
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 2);
 }

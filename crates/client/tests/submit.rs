@@ -94,8 +94,53 @@ async fn another_client_of_the_key_may_open_sessions_too() {
     let client = node.client().await;
     node.fail((0..3).map(|_| Fault::SessionOpenedByAnother));
     client.submit(vec![instruction("x")]).await.unwrap();
-    assert_eq!(node.state().opened, 4);
+    assert_eq!(node.state().opened(), 4);
     assert_eq!(node.state().done.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_of_one_key_never_share_a_session() {
+    let node = start().await;
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        clients.push(node.client().await);
+    }
+    let submits = clients.iter().map(|client| client.submit(vec![instruction("same")]));
+    for answer in futures::future::join_all(submits).await {
+        answer.unwrap();
+    }
+    assert_eq!(node.state().opened(), 8);
+    assert_eq!(node.state().done.len(), 8);
+}
+
+#[tokio::test]
+async fn many_refusals_do_not_use_up_the_window() {
+    let node = start().await;
+    let client = node.client().await;
+    client.submit(vec![instruction("x")]).await.unwrap();
+    let denied = Error::denied("counter/add: no grant");
+    for _ in 0..5 {
+        node.fail([Fault::Refuse(denied.clone())]);
+        assert_eq!(client.submit(vec![instruction("y"); 256]).await, Err(denied.clone()));
+    }
+    client.submit(vec![instruction("z")]).await.unwrap();
+    assert_eq!(node.state().opened(), 1);
+}
+
+#[tokio::test]
+async fn after_an_unknown_fate_comes_a_new_session() {
+    let node = start().await;
+    let mut options = options();
+    options.retry.total = Duration::from_millis(20);
+    let client = Client::connect_with(&node.endpoint, Some(key()), options).await.unwrap();
+    client.submit(vec![instruction("x")]).await.unwrap();
+    let lost = Error::unavailable("node: stops");
+    node.fail((0..100).map(|_| Fault::DoThenFail(lost.clone())));
+    assert_eq!(client.submit(vec![instruction("y")]).await, Err(lost));
+    node.state().faults.clear();
+    client.submit(vec![instruction("z")]).await.unwrap();
+    assert_eq!(node.state().done, [b"x", b"y", b"z"]);
+    assert_eq!(node.state().opened(), 2);
 }
 
 #[tokio::test]
@@ -107,7 +152,7 @@ async fn a_closed_session_is_replaced() {
     client.submit(vec![instruction("y")]).await.unwrap();
     client.submit(vec![instruction("z")]).await.unwrap();
     assert_eq!(node.state().done, [b"x", b"y", b"z"]);
-    assert_eq!(node.state().opened, 2);
+    assert_eq!(node.state().opened(), 2);
 }
 
 #[tokio::test]
@@ -132,7 +177,7 @@ async fn many_at_once_share_a_session() {
         assert_eq!(answer.unwrap().len(), 64);
     }
     let state = node.state();
-    assert_eq!(state.opened, 1);
+    assert_eq!(state.opened(), 1);
     assert_eq!(state.done.len(), 40 * 64);
 }
 

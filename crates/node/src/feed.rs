@@ -9,6 +9,8 @@ use crate::host::Host;
 use althing_operations::{Authority, Caller, Need};
 use althing_protocol::{Error, Result, SYS, v1};
 use althing_realm::LogEntry;
+use futures::future::BoxFuture;
+use futures::stream::{self, Stream};
 use prost::Message;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -33,6 +35,19 @@ pub(crate) struct LogFeed {
     applied: watch::Receiver<u64>,
     page: VecDeque<LogEntry>,
     _permit: Permit,
+}
+
+/// A feed as a stream of what `next` makes of it; over at its end or after an error.
+pub(crate) fn stream_of<F: Send + 'static, T: Send + 'static>(
+    feed: F,
+    next: impl for<'a> Fn(&'a mut F) -> BoxFuture<'a, Result<Option<T>>> + Send + 'static,
+) -> impl Stream<Item = Result<T>> + Send {
+    stream::unfold(Some((feed, next)), |state| async move {
+        let (mut feed, next) = state?;
+        let item = next(&mut feed).await.transpose()?;
+        let rest = item.is_ok().then_some((feed, next));
+        Some((item, rest))
+    })
 }
 
 /// What of the log is asked for.

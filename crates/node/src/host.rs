@@ -2,6 +2,7 @@
 
 use crate::admission::Admission;
 use crate::callers::{Callers, revoked};
+use crate::catalog;
 use crate::config::Settings;
 use crate::metrics::Metrics;
 use crate::tokens;
@@ -49,8 +50,7 @@ impl Host {
         let callers = Arc::new(callers);
         let mut operations = realm.operations();
         operations.extend(tokens::operations(&callers));
-        let registry =
-            Registry::new(operations).map_err(|error| Error::internal(error.to_string()))?;
+        let registry = catalog::registry(operations)?;
         Ok(Arc::new(Self {
             metrics: Metrics::new(),
             admission: Admission::new(&settings.limits),

@@ -94,10 +94,10 @@ fn everything(key: &PublicKey) -> v1::Grant {
 }
 
 fn refuse_existing(dir: &Path) -> Result<()> {
-    match fs::read_dir(dir) {
-        Ok(mut entries) if entries.next().is_none() => Ok(()),
+    match fs::read_dir(dir).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Ok(_) => Err(exists(dir)),
+        Ok(false) => Err(exists(dir)),
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Err(exists(dir)),
         Err(error) => Err(data_dir::failed("read", dir)(error)),
     }

@@ -10,6 +10,7 @@
 
 mod admission;
 mod callers;
+mod catalog;
 mod config;
 mod data_dir;
 mod feed;

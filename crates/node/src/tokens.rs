@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// What grants name as the program of these operations.
-const PROGRAM: &str = "node";
+/// What grants name as the program of the node's own operations.
+pub(crate) const PROGRAM: &str = "node";
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::fmt;
 
 /// Whether an operation reads or changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OperationKind {
     /// Reads.
@@ -16,9 +16,9 @@ pub enum OperationKind {
 }
 
 /// The grant that an operation needs, for people. A name in braces is a field of the input.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GrantNeeded {
-    /// The program, as `sys` or `{program}`.
+    /// The program, as `sys` or `{program}`; empty when no grant is needed.
     pub program: String,
     /// The method.
     pub method: String,
@@ -33,6 +33,11 @@ impl GrantNeeded {
         Self { program: program.into(), method: method.into(), path: None }
     }
 
+    /// No grant at all: what it touches is the caller's own.
+    pub fn none() -> Self {
+        Self::new("", "")
+    }
+
     /// The same grant, with a path taken from `field` of the input.
     pub fn at(mut self, field: impl Into<String>) -> Self {
         self.path = Some(field.into());
@@ -42,6 +47,9 @@ impl GrantNeeded {
 
 impl fmt::Display for GrantNeeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.program.is_empty() {
+            return f.write_str("no grant");
+        }
         write!(f, "{}/{}", self.program, self.method)?;
         match &self.path {
             Some(field) => write!(f, " at the path in {field}"),
@@ -51,7 +59,7 @@ impl fmt::Display for GrantNeeded {
 }
 
 /// What the registry says about an operation.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Descriptor {
     /// `query:` or `action:`, a dotted name, a version.
     pub name: String,
@@ -70,6 +78,18 @@ pub struct Descriptor {
     /// An input that works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub example: Option<Value>,
+}
+
+/// The output of the operation that lists all others.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Descriptors {
+    /// All operations, by name.
+    pub operations: Vec<Descriptor>,
+}
+
+impl Descriptors {
+    /// The operation whose output this is.
+    pub const LIST: &str = "query:operation.list.v1";
 }
 
 /// Schema of what is read as `T`. Nothing is behind a reference: a person reads it from top to

@@ -21,7 +21,7 @@ pub mod sys;
 pub mod text;
 
 pub use context::{Authority, Caller, Context, Freshness, Need};
-pub use descriptor::{Descriptor, GrantNeeded, OperationKind};
+pub use descriptor::{Descriptor, Descriptors, GrantNeeded, OperationKind};
 pub use operation::Operation;
 pub use rate::RateLimit;
 pub use registry::{Registry, RegistryError};

@@ -197,12 +197,17 @@ where
     }))
 }
 
-/// No input at all is an empty object.
+/// No input at all is an empty object. An array is refused: fields have names, not places.
 fn decode<I: DeserializeOwned>(name: &str, input: Value) -> Result<I> {
-    let input = if input.is_null() { Value::Object(serde_json::Map::new()) } else { input };
-    serde_json::from_value(input).map_err(|e| {
-        Error::invalid(format!("input of {name}: {e}; see `althing ops describe {name}`"))
-    })
+    let refused = |reason: &dyn fmt::Display| {
+        Error::invalid(format!("input of {name}: {reason}; see `althing ops describe {name}`"))
+    };
+    let input = match input {
+        Value::Null => Value::Object(serde_json::Map::new()),
+        Value::Object(_) => input,
+        _ => return Err(refused(&"wants a JSON object")),
+    };
+    serde_json::from_value(input).map_err(|e| refused(&e))
 }
 
 fn encode(output: &impl Serialize) -> Result<Value> {

@@ -80,7 +80,9 @@ impl Registry {
     fn unknown(&self, name: &str) -> Error {
         const SHOWN_MAX: usize = 128;
         let shown: String = name.chars().take(SHOWN_MAX).collect();
-        let near = name::nearest(&shown, self.operations.keys().map(String::as_str));
+        let own = name::without_alias(&shown);
+        let wanted = own.as_deref().unwrap_or(&shown);
+        let near = name::nearest(wanted, self.operations.keys().map(String::as_str));
         let hint = match near.as_slice() {
             [] => String::new(),
             near => format!("did you mean {}? ", near.join(" or ")),

@@ -34,10 +34,10 @@ pub enum Kind {
 
 /// A file as the state keeps it, under its path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
-    pub size: u64,
-    pub modified_us: u64,
-    pub kind: Kind,
+pub(crate) struct Record {
+    pub(crate) size: u64,
+    pub(crate) modified_us: u64,
+    pub(crate) kind: Kind,
     /// In order.
-    pub tags: Vec<String>,
+    pub(crate) tags: Vec<String>,
 }

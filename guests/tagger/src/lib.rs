@@ -7,9 +7,9 @@
 //!
 //! A batch of `files` may have 1,000 changes in all. That is what the fuel in the manifest is for.
 
-mod file;
+pub mod file;
 mod page;
-mod rule;
+pub mod rule;
 mod store;
 
 use althing_sdk::{Contract, Reply, Result, contract, db, ensure, methods, reply};

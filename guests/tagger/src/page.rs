@@ -42,7 +42,8 @@ impl Page {
         item: impl Fn(String, &[u8]) -> Result<Item>,
     ) -> Result<Reply> {
         let limit = limit.clamp(1, ITEMS_MAX);
-        let mut scan = db::scan(prefix).page(limit);
+        // One more than is asked for, to know whether there is more.
+        let mut scan = db::scan(prefix).page(limit + 1);
         if let Some(after) = after {
             scan = scan.after([prefix, after.as_bytes()].concat());
         }

@@ -40,7 +40,7 @@ Examples:
   althing ingest /usr/share/doc
   althing ingest ~/photos --prefix /desktop/files --watch
   althing ingest . --dry-run -v
-  althing query tagger tagged '{\"tag\": \"image\"}'")]
+  althing query tagger by_tag '{\"tag\": \"image\"}'")]
 pub(crate) struct Args {
     /// The directory
     dir: PathBuf,

@@ -2,15 +2,19 @@
 
 use crate::{context::Context, exit::Outcome, output::fields};
 use althing_node::{InitOptions, Initialised};
-use althing_protocol::{PublicKey, Result};
+use althing_protocol::{Kind, PublicKey, Result};
 use serde_json::json;
 use std::path::Path;
+
+/// Name that the founder's key gets in the keystore.
+const FOUNDER: &str = "founder";
 
 /// Make a realm in the data directory
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
-The realm's founder holds every grant at the start. Its key is made here and kept in your keystore,
-unless --founder names the key of somebody else.
+The realm's founder holds every grant, whatever else is granted or revoked. Its key stays with you
+and never gets onto the node: by default it is the key `founder` of your keystore, made when it is
+not there yet.
 
 Examples:
   althing init
@@ -19,37 +23,44 @@ pub(crate) struct Args {
     /// Name of the realm, for people
     #[arg(long, default_value = "home")]
     name: String,
-    /// Public key of the founder, or its name in the keystore [default: a new key, kept there]
+    /// Public key of the founder, or its name in the keystore [default: the key `founder`]
     #[arg(long, value_name = "KEY")]
     founder: Option<String>,
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
     let data = context.data()?;
-    let founder = args.founder.as_deref().map(|name| context.public_key(name)).transpose()?;
-    let made = init(context, &data, &args.name, founder).await?;
+    let founder = match &args.founder {
+        Some(name) => context.public_key(name)?,
+        None => founder(context)?,
+    };
+    let made = init(&data, &args.name, founder)?;
     let document = json!({
-        "realm": made.realm.to_string(), "name": args.name, "data": data,
-        "founder": made.founder.to_string(),
+        "realm": made.realm.to_string(), "name": args.name, "data": made.dir,
+        "founder": founder.to_string(), "node": made.node.to_string(), "local": made.local.to_string(),
     });
     context.out.show(&document, || {
         fields(&[
             ("realm", args.name.clone()),
             ("id", made.realm.to_string()),
-            ("data", data.display().to_string()),
-            ("founder", made.founder.to_string()),
+            ("data", made.dir.display().to_string()),
+            ("founder", founder.to_string()),
             ("next", "althing up".to_owned()),
         ])
     })
 }
 
-/// Makes the realm, and its founder's key where none is given.
-pub(crate) async fn init(
-    _context: &Context,
-    data: &Path,
-    name: &str,
-    founder: Option<PublicKey>,
-) -> Result<Initialised> {
-    let options = InitOptions { name: name.to_owned(), founder, ..InitOptions::default() };
-    althing_node::init(data, options).await
+/// Makes the realm.
+pub(crate) fn init(data: &Path, name: &str, founder: PublicKey) -> Result<Initialised> {
+    althing_node::init(&InitOptions { dir: data.to_owned(), name: name.to_owned(), founder })
+}
+
+/// The user's founder key, made when there is none.
+pub(crate) fn founder(context: &Context) -> Result<PublicKey> {
+    let keys = context.keystore()?;
+    match keys.create(FOUNDER) {
+        Ok(key) => Ok(key.public()),
+        Err(e) if e.kind == Kind::Conflict => keys.show(FOUNDER),
+        Err(e) => Err(e),
+    }
 }

@@ -2,12 +2,13 @@
 
 use super::{number, rows};
 use crate::{
-    context::{Context, Remote},
+    context::Context,
     exit::{Outcome, Stop},
     output::{self, preview, table},
+    pages::Pages,
     values::{self, Source},
 };
-use althing_protocol::{Error, Result, limits};
+use althing_protocol::{Error, limits};
 use serde_json::{Map, Value, json};
 use std::io::{IsTerminal as _, Write as _, stderr, stdin};
 
@@ -175,7 +176,7 @@ async fn delete(context: &Context, args: Del) -> Outcome {
 async fn delete_prefix(context: &Context, args: Del) -> Outcome {
     let remote = context.remote().await?;
     let mut keys = 0u64;
-    let mut pages = Pages::new(&remote, &args.key, None, false);
+    let mut pages = Pages::new(&remote, args.key.as_bytes()).keys_only();
     while let Some(page) = pages.next().await? {
         keys += page.len() as u64;
         if args.dry_run {
@@ -191,7 +192,7 @@ async fn delete_prefix(context: &Context, args: Del) -> Outcome {
         confirm(&format!("Delete {} under {:?}?", counted(keys), args.key), "--yes")?;
     }
     let mut deleted = 0u64;
-    let mut pages = Pages::new(&remote, &args.key, None, false);
+    let mut pages = Pages::new(&remote, args.key.as_bytes()).keys_only();
     while let Some(page) = pages.next().await? {
         for some in page.chunks(limits::TXN_OPS_MAX) {
             let ops: Vec<Value> =
@@ -238,20 +239,19 @@ fn key_of(pair: &Value) -> Value {
 
 async fn list(context: &Context, args: List) -> Outcome {
     let remote = context.remote().await?;
-    let mut pages = Pages::new(&remote, &args.prefix, args.after, true);
-    pages.limit = Some(args.limit);
-    let mut pairs = Vec::new();
+let mut pages = Pages::new(&remote, args.prefix.as_bytes()).after(args.after).limit(args.limit);
+    let mut items = Vec::new();
     while let Some(page) = pages.next().await? {
-        pairs.extend(page);
+        items.extend(page);
     }
-    let more = pages.after.is_some();
-    context.out.show(&json!({ "pairs": pairs, "more": more }), || {
+    let more = pages.more();
+    context.out.show(&json!({ "items": items, "more": more }), || {
         let row = |pair: &Value| {
             let value = values::extract(pair, "value").unwrap_or_default();
             let key = values::extract(pair, "key").unwrap_or_default();
             vec![preview(&key, usize::MAX), number(pair, "modify").to_string(), preview(&value, 60)]
         };
-        let mut text = table(&["KEY", "CHANGED", "VALUE"], pairs.iter().map(row), "no keys");
+        let mut text = table(&["KEY", "CHANGED", "VALUE"], items.iter().map(row), "no keys");
         if more {
             text.push_str("\n(there are more: --limit, --after)");
         }

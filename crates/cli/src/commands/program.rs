@@ -5,17 +5,14 @@ use crate::{
     context::{Context, Remote},
     exit::Outcome,
     output::{self, fields, short, table},
+    package::Package,
     values::{self, Source},
 };
-use althing_client::package::Package;
 use althing_protocol::{Error, Result, limits};
 use data_encoding::BASE64;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 /// Upload, stage and activate a program
 #[derive(Debug, clap::Args)]
@@ -32,6 +29,9 @@ pub(crate) struct Deploy {
     /// The package's manifest
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
+    /// Deploy it as this program, whatever name the manifest gives
+    #[arg(long = "as", value_name = "PROGRAM")]
+    program: Option<String>,
     /// Only check the package, and say what would happen
     #[arg(long)]
     dry_run: bool,
@@ -45,8 +45,8 @@ pub(crate) struct Programs {}
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  althing call counter add '{\"by\": 2}'
-  althing call tagger files @files.json")]
+  althing call counter increment '{\"by\": 2}'
+  althing call tagger set_rule @rule.json")]
 pub(crate) struct Call {
     #[command(flatten)]
     method: Method,
@@ -90,7 +90,7 @@ pub(crate) struct Logs {
 }
 
 pub(crate) async fn deploy(context: &Context, args: Deploy) -> Outcome {
-    let package = Package::read(&args.file, args.manifest.as_deref())?;
+    let package = Package::read(&args.file, args.manifest.as_deref(), args.program.as_deref())?;
     let remote = context.remote().await?;
     let deployed = deploy_package(context, &remote, &package, args.dry_run).await?;
     context.out.show(&deployed, || {
@@ -114,11 +114,11 @@ pub(crate) async fn deploy_package(
     package: &Package,
     dry_run: bool,
 ) -> Result<Value> {
-    let hash = package.hash.to_string();
-    let state = |state: &str| json!({ "program": package.program, "image": hash, "state": state });
+    let (program, hash) = (package.program.as_str(), package.hash.to_string());
+    let state = |state: &str| json!({ "program": program, "image": hash, "state": state });
     let programs = remote.call("query:program.list.v1", json!({})).await?;
     let own =
-        rows(&programs, "programs").iter().find(|row| text(row, "program") == package.program);
+        rows(&programs, "programs").iter().find(|row| text(row, "program") == program);
     let image = |field: &str| own.and_then(|own| own.get(field)).map(|info| text(info, "image"));
     if image("active").as_ref() == Some(&hash) {
         return Ok(state("unchanged"));
@@ -129,10 +129,10 @@ pub(crate) async fn deploy_package(
     if image("staged").as_ref() != Some(&hash) {
         upload(context, remote, package).await?;
         let input =
-            json!({ "program": package.program, "image": hash, "manifest": package.manifest });
+            json!({ "program": program, "image": hash, "manifest": package.manifest });
         remote.call("action:program.stage.v1", input).await?;
     }
-    let input = json!({ "program": package.program, "image": hash });
+    let input = json!({ "program": program, "image": hash });
     let output = remote.call("action:program.activate.v1", input).await?;
     let mut activated = state("activated");
     activated["index"] = number(&output, "index").into();
@@ -160,21 +160,14 @@ pub(crate) async fn programs(context: &Context, _: Programs) -> Outcome {
     let output = context.remote().await?.call("query:program.list.v1", json!({})).await?;
     context.out.show(&output, || {
         let row = |program: &Value| {
-            let of = |state: &str, field: &str| {
-                program.get(state).map(|info| text(info, field)).unwrap_or_default()
-            };
-            let manifest = |field: &str| {
-                let info = program.get("active").or(program.get("staged"));
-                info.and_then(|info| info.get("manifest"))
-                    .map(|manifest| text(manifest, field))
-                    .unwrap_or_default()
-            };
+            let (active, staged) = (program.get("active"), program.get("staged"));
+            let of = |info: Option<&Value>, field| info.map(|info| text(info, field)).unwrap_or_default();
             vec![
                 text(program, "program"),
-                manifest("version"),
-                short(&of("active", "image")).to_owned(),
-                short(&of("staged", "image")).to_owned(),
-                manifest("description"),
+                of(active.or(staged), "version"),
+                short(&of(active, "image")).to_owned(),
+                short(&of(staged, "image")).to_owned(),
+                of(active.or(staged), "description"),
             ]
         };
         let titles = ["PROGRAM", "VERSION", "ACTIVE", "STAGED", "DESCRIPTION"];
@@ -263,13 +256,4 @@ pub(crate) async fn logs(context: &Context, args: Logs) -> Outcome {
         }
         tokio::time::sleep(POLL).await;
     }
-}
-
-/// The packages of a directory: each `NAME.wasm` with its manifest.
-pub(crate) fn packages(dir: &Path) -> Result<Vec<Package>> {
-    let entries = std::fs::read_dir(dir).map_err(|e| values::file_error(dir, &e))?;
-    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    files.retain(|file| file.extension().is_some_and(|ending| ending == "wasm"));
-    files.sort();
-    files.iter().map(|file| Package::read(file, None)).collect()
 }

@@ -2,9 +2,10 @@
 
 use super::{init, program};
 use crate::{
-    context::{Context, Remote},
+    context::{ANSWER_WAIT, Context, Remote},
     exit::Outcome,
     output::fields,
+    package::Package,
 };
 use althing_client::Endpoint;
 use althing_node::{Config, Node, Overrides};
@@ -49,8 +50,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| no_signals(&e))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| no_signals(&e))?;
     let data = context.data()?;
-    if !althing_node::is_initialised(&data) {
-        init::init(context, &data, &args.name, None).await?;
+    if is_vacant(&data) {
+        init::init(&data, &args.name, init::founder(context)?)?;
     }
     let node = Node::start(config(context, &data, &args)?).await?;
     let welcomed = welcome(context, &data, args.packages.as_deref()).await;
@@ -64,6 +65,14 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
     let stopped = node.shutdown().await;
     welcomed?;
     Ok(stopped?)
+}
+
+/// Whether there is nothing yet. What is there already is the node's to judge.
+fn is_vacant(data: &Path) -> bool {
+    match std::fs::read_dir(data) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(e) => e.kind() == std::io::ErrorKind::NotFound,
+    }
 }
 
 fn no_signals(error: &std::io::Error) -> Error {
@@ -84,11 +93,11 @@ fn config(context: &Context, data: &Path, args: &Args) -> Result<Config> {
 async fn welcome(context: &Context, data: &Path, packages: Option<&Path>) -> Outcome {
     let endpoint = Endpoint::discover(data)?;
     let url = endpoint.url.clone();
-    let remote = Remote::connect(endpoint, None, Freshness::default()).await?;
+    let remote = Remote::connect(&endpoint, None, Freshness::default(), ANSWER_WAIT).await?;
     let mut deployed = Vec::new();
-    for package in packages.map(program::packages).transpose()?.unwrap_or_default() {
+    for package in packages.map(Package::read_all).transpose()?.unwrap_or_default() {
         program::deploy_package(context, &remote, &package, false).await?;
-        deployed.push(package.program.clone());
+        deployed.push(package.program.to_string());
     }
     let status = remote.call("query:realm.status.v1", json!({})).await?;
     let document = json!({

@@ -21,13 +21,13 @@ use althing_protocol::{Error, Result};
 use diff::{Change, Diff, Kept};
 use futures::{Stream, StreamExt as _};
 use indicatif::{ProgressBar, ProgressStyle};
-use send::{Batch, Sender};
+use send::{Batch, Done, Sender};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
-use walk::Walk;
+use walk::{Problem, Walk};
 use watch::Reach;
 
 /// What to ingest, and how.
@@ -75,7 +75,7 @@ impl Ingest {
         let root = self.options.root.clone();
         let result = self.path(&root, Reach::Below, &mut summary).await;
         let result = match result {
-            Ok(()) => self.sender.settle().await.map(|_| ()),
+            Ok(()) => self.settle(&mut summary).await,
             refused => refused,
         };
         self.bar.disable_steady_tick();
@@ -92,7 +92,7 @@ impl Ingest {
         for (path, reach) in paths {
             self.path(&path, reach, &mut summary).await?;
         }
-        self.sender.settle().await?;
+        self.settle(&mut summary).await?;
         summary.took(start.elapsed());
         Ok(summary)
     }
@@ -164,10 +164,27 @@ impl Ingest {
                 Change::Unchanged(_) | Change::Withheld | Change::Problem(_) => {}
             }
             if batch.is_full() {
-                self.sender.send(std::mem::take(&mut batch)).await?;
+                let done = self.sender.send(std::mem::take(&mut batch)).await?;
+                self.untagged(done, summary)?;
             }
         }
-        self.sender.send(batch).await?;
+        let done = self.sender.send(batch).await?;
+        self.untagged(done, summary)
+    }
+
+    async fn settle(&mut self, summary: &mut Summary) -> Result<()> {
+        let done = self.sender.settle().await?;
+        self.untagged(done, summary)
+    }
+
+    /// Counts and names what tagger did not take.
+    fn untagged(&self, done: Done, summary: &mut Summary) -> Result<()> {
+        for path in done.untagged {
+            let reason = "not tagged: its path is too long for tagger".to_owned();
+            let problem = Change::Problem(Problem { path, reason });
+            summary.count(&problem);
+            self.tell(&problem)?;
+        }
         Ok(())
     }
 

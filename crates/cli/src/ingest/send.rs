@@ -3,12 +3,12 @@
 //! A record in `sys` says that the file is done, so it is written last: what is cut off in between
 //! is found again by the next run. Batches are independent, so many are under way at once.
 
-use super::walk::{File, Record};
-use crate::context::Remote;
+use super::walk::{File, FileKind, Record};
+use crate::{context::Remote, values};
 use althing_client::SubmitStream;
 use althing_protocol::{Error, Result, sys, v1};
 use data_encoding::BASE64;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -63,22 +63,62 @@ impl Batch {
 
     /// The call of tagger for this batch.
     fn tagging(&self) -> Result<v1::Instruction> {
-        #[derive(Serialize)]
-        struct Files<'a> {
-            files: &'a [File],
-            deleted: &'a [String],
-        }
-        let files = Files { files: &self.files, deleted: &self.deleted };
+        let upserts = self.files.iter().map(Tagged::from).collect();
+        let files = Files { upserts, removes: &self.deleted };
         let args = serde_json::to_vec(&files)
             .map_err(|e| Error::internal(format!("args of tagger: {e}")))?;
         Ok(v1::Instruction::new(TAGGER, "files", args))
     }
 }
 
+/// Args of tagger's method `files`.
+#[derive(Serialize)]
+struct Files<'a> {
+    upserts: Vec<Tagged<'a>>,
+    removes: &'a [String],
+}
+
+/// A file as tagger takes it.
+#[derive(Serialize)]
+struct Tagged<'a> {
+    path: &'a str,
+    size: u64,
+    modified_us: u64,
+    kind: FileKind,
+}
+
+impl<'a> From<&'a File> for Tagged<'a> {
+    fn from(file: &'a File) -> Self {
+        Self {
+            path: &file.path,
+            size: file.size,
+            // Tagger's clock starts with the epoch.
+            modified_us: u64::try_from(file.modified_us).unwrap_or(0),
+            kind: file.kind,
+        }
+    }
+}
+
+/// What has been done.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    /// Changes.
+    pub changes: usize,
+    /// Paths that tagger did not take: they are longer than its keys.
+    pub untagged: Vec<String>,
+}
+
+impl Done {
+    fn add(&mut self, other: Self) {
+        self.changes += other.changes;
+        self.untagged.extend(other.untagged);
+    }
+}
+
 /// Where batches go.
 pub(crate) struct Sender {
     shared: Arc<Shared>,
-    under_way: JoinSet<Result<usize>>,
+    under_way: JoinSet<Result<Done>>,
 }
 
 struct Shared {
@@ -98,14 +138,14 @@ impl Sender {
         Ok(Self { shared: Arc::new(Shared { remote, stream, tags }), under_way: JoinSet::new() })
     }
 
-    /// Sends a batch, waiting for a place; gives the number of changes done meanwhile.
+    /// Sends a batch, waiting for a place; gives what was done meanwhile.
     ///
     /// # Errors
     /// What refused this or an earlier batch.
-    pub(crate) async fn send(&mut self, batch: Batch) -> Result<usize> {
-        let mut done = 0;
+    pub(crate) async fn send(&mut self, batch: Batch) -> Result<Done> {
+        let mut done = Done::default();
         while self.under_way.len() >= IN_FLIGHT_MAX {
-            done += self.one().await?;
+            done.add(self.one().await?);
         }
         if batch.len() > 0 {
             let shared = Arc::clone(&self.shared);
@@ -119,53 +159,68 @@ impl Sender {
         self.under_way = JoinSet::new();
     }
 
-    /// Waits for all that is under way; gives the number of changes done.
+    /// Waits for all that is under way; gives what was done.
     ///
     /// # Errors
     /// What refused a batch.
-    pub(crate) async fn settle(&mut self) -> Result<usize> {
-        let mut done = 0;
+    pub(crate) async fn settle(&mut self) -> Result<Done> {
+        let mut done = Done::default();
         while !self.under_way.is_empty() {
-            done += self.one().await?;
+            done.add(self.one().await?);
         }
         Ok(done)
     }
 
-    async fn one(&mut self) -> Result<usize> {
+    async fn one(&mut self) -> Result<Done> {
         match self.under_way.join_next().await {
             Some(Ok(done)) => done,
             Some(Err(e)) => Err(Error::internal(format!("a batch of files: {e}"))),
-            None => Ok(0),
+            None => Ok(Done::default()),
         }
     }
 }
 
 impl Shared {
-    async fn send(&self, batch: Batch) -> Result<usize> {
-        let changes = batch.len();
+    async fn send(&self, batch: Batch) -> Result<Done> {
+        let mut done = Done { changes: batch.len(), untagged: Vec::new() };
         if self.tags {
-            self.submit(vec![batch.tagging()?]).await?;
+            let outputs = self.submit(vec![batch.tagging()?]).await?;
+            done.untagged = outputs.first().map_or_else(Vec::new, |output| skipped(output));
         }
         if !batch.instructions.is_empty() {
             self.submit(batch.instructions).await?;
         }
-        Ok(changes)
+        Ok(done)
     }
 
-    /// Submits instructions of which each must succeed.
-    async fn submit(&self, instructions: Vec<v1::Instruction>) -> Result<()> {
+    /// Submits instructions of which each must succeed, and gives their outputs.
+    async fn submit(&self, instructions: Vec<v1::Instruction>) -> Result<Vec<Vec<u8>>> {
         let Some(stream) = &self.stream else {
             let list: Vec<Value> = instructions.iter().map(instruction).collect();
             let input = json!({ "instructions": list });
-            return self.remote.call("action:instruction.submit.v1", input).await.map(|_| ());
+            let output = self.remote.call("action:instruction.submit.v1", input).await?;
+            let outcomes = output["outcomes"].as_array().into_iter().flatten();
+            return Ok(outcomes.map(|outcome| values::extract(outcome, "output").unwrap_or_default()).collect());
         };
         let outcomes = stream.send(instructions).await?.await?;
-        let failed = outcomes.into_iter().find_map(|outcome| match outcome.result {
-            Some(v1::outcome::Result::Failure(failure)) => Some(Error::from(&failure)),
-            _ => None,
+        let outputs = outcomes.into_iter().map(|outcome| match outcome.result {
+            Some(v1::outcome::Result::Failure(failure)) => Err(Error::from(&failure)),
+            Some(v1::outcome::Result::Output(output)) => Ok(output),
+            None => Ok(Vec::new()),
         });
-        failed.map_or(Ok(()), Err)
+        outputs.collect()
     }
+}
+
+/// The paths that tagger says it did not take.
+fn skipped(output: &[u8]) -> Vec<String> {
+    #[derive(Deserialize)]
+    struct Reply {
+        #[serde(default)]
+        skipped: Vec<String>,
+    }
+    // Another tagger than ours may reply as it likes.
+    serde_json::from_slice(output).map(|reply: Reply| reply.skipped).unwrap_or_default()
 }
 
 fn instruction(instruction: &v1::Instruction) -> Value {
@@ -178,7 +233,6 @@ fn instruction(instruction: &v1::Instruction) -> Value {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::walk::FileKind;
     use super::*;
     use althing_protocol::{SYS, limits};
 
@@ -209,8 +263,8 @@ mod tests {
         assert_eq!(batch.len(), 2);
         assert_eq!(batch.instructions, [sys::delete("/files/b")]);
         let args: Value = serde_json::from_slice(&batch.tagging().unwrap().args).unwrap();
-        assert_eq!(args["files"][0]["path"], "/a");
-        assert_eq!(args["deleted"], json!(["/b"]));
+        assert_eq!(args["upserts"][0]["path"], "/a");
+        assert_eq!(args["removes"], json!(["/b"]));
         assert_eq!(instruction(&batch.instructions[0])["program"], SYS);
     }
 }

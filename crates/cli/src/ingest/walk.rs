@@ -32,7 +32,7 @@ pub(crate) struct File {
 #[serde(rename_all = "lowercase")]
 pub(crate) enum FileKind {
     File,
-    Dir,
+    Directory,
     Symlink,
     /// A socket, a pipe, a device.
     Other,
@@ -174,7 +174,7 @@ fn segment(entry: &DirEntry) -> String {
 
 fn record(key: String, path: String, entry: &DirEntry, metadata: &Metadata) -> Record {
     let kind = match entry.file_type() {
-        t if t.is_dir() => FileKind::Dir,
+        t if t.is_dir() => FileKind::Directory,
         t if t.is_symlink() => FileKind::Symlink,
         t if t.is_file() => FileKind::File,
         _ => FileKind::Other,
@@ -182,7 +182,7 @@ fn record(key: String, path: String, entry: &DirEntry, metadata: &Metadata) -> R
     let file = File {
         path,
         kind,
-        size: if kind == FileKind::Dir { 0 } else { metadata.size() },
+        size: if kind == FileKind::Directory { 0 } else { metadata.size() },
         modified_us: metadata
             .mtime()
             .saturating_mul(1_000_000)
@@ -226,7 +226,7 @@ mod tests {
         std::os::unix::fs::symlink("/nowhere", root.join("link")).unwrap();
         let records = records(&root);
         let kinds: Vec<FileKind> = records.iter().map(|r| r.file.kind).collect();
-        assert_eq!(kinds, [FileKind::Dir, FileKind::File, FileKind::Symlink]);
+        assert_eq!(kinds, [FileKind::Directory, FileKind::File, FileKind::Symlink]);
         assert_eq!(records[0].key, format!("/files{}/", root.display()));
         assert_eq!(records[0].file.size, 0);
         assert_eq!(records[1].file.size, 5);

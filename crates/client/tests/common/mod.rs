@@ -42,11 +42,17 @@ pub enum Fault {
     Nothing,
 }
 
+/// What was decided in a session, by sequence number.
+#[derive(Default)]
+pub struct Book {
+    highest: u64,
+    decided: BTreeMap<u64, (v1::Instruction, v1::Outcome)>,
+}
+
 #[derive(Default)]
 pub struct State {
-    /// Outcomes by sequence number, by session.
-    pub sessions: BTreeMap<u64, BTreeMap<u64, v1::Outcome>>,
-    pub opened: u64,
+    pub opens: Book,
+    pub sessions: BTreeMap<u64, Book>,
     /// Args of every instruction, in the order of their doing.
     pub done: Vec<Vec<u8>>,
     /// Every envelope as it came.
@@ -138,51 +144,73 @@ fn authorize(request: Request<()>) -> Result<Request<()>, Status> {
     }
 }
 
+impl Book {
+    fn seat(&self, sequence: u64, instruction: &v1::Instruction) -> Result<Option<v1::Outcome>> {
+        if sequence == 0 || sequence > self.highest + limits::SESSION_WINDOW {
+            return Err(Error::invalid(format!("sequence {sequence}: not in the window")));
+        }
+        if sequence + limits::SESSION_WINDOW <= self.highest {
+            return Err(Error::conflict(format!("sequence {sequence}: already decided")));
+        }
+        match self.decided.get(&sequence) {
+            None => Ok(None),
+            Some((same, outcome)) if same == instruction => Ok(Some(outcome.clone())),
+            Some(_) => Err(Error::conflict(format!("sequence {sequence}: already decided"))),
+        }
+    }
+}
+
 impl State {
+    /// Sessions opened so far.
+    pub fn opened(&self) -> usize {
+        self.opens.decided.len()
+    }
+
+    /// As the realm does it: seats first, then what is new is done.
     fn decide(&mut self, envelope: &v1::Envelope) -> Result<Vec<v1::Outcome>> {
         let batch = Batch::decode(envelope)?;
         verify(envelope, &batch.author)?;
         assert_eq!(batch.realm, REALM);
-        if batch.session == 0 {
-            return self.open(&batch);
-        }
-        let Some(session) = self.sessions.get_mut(&batch.session) else {
-            return Err(Error::not_found(format!("session {}: closed", batch.session)));
+        let Self { opens, sessions, done, .. } = self;
+        let mut opened = None;
+        let book = match batch.session {
+            0 => opens,
+            number => sessions
+                .get_mut(&number)
+                .ok_or_else(|| Error::not_found(format!("session {number}: closed")))?,
         };
-        let highest = session.last_key_value().map_or(0, |(sequence, _)| *sequence);
-        if batch.sequence + limits::SESSION_WINDOW <= highest {
-            return Err(Error::conflict("sequence: already decided"));
-        }
         let mut outcomes = Vec::new();
         for (sequence, instruction) in (batch.sequence..).zip(batch.instructions) {
-            let outcome = session.entry(sequence).or_insert_with(|| {
-                self.done.push(instruction.args.clone());
-                let index = self.done.len() as u64;
-                let result = match instruction.method.as_str() {
-                    "put" => {
-                        let revision = v1::Revision { create: index, modify: index };
-                        v1::Written { revision: Some(revision) }.encode_to_vec()
-                    }
-                    _ => instruction.args,
-                };
-                let result = Some(v1::outcome::Result::Output(result));
-                v1::Outcome { index, result, ..v1::Outcome::default() }
-            });
-            outcomes.push(outcome.clone());
+            if let Some(outcome) = book.seat(sequence, &instruction)? {
+                outcomes.push(outcome);
+                continue;
+            }
+            let output = match instruction.method.as_str() {
+                "session_open" => {
+                    let session = 256 * sequence;
+                    opened = Some(session);
+                    v1::SessionOpened { session }.encode_to_vec()
+                }
+                "put" => {
+                    done.push(instruction.args.clone());
+                    let index = done.len() as u64;
+                    let revision = Some(v1::Revision { create: index, modify: index });
+                    v1::Written { revision }.encode_to_vec()
+                }
+                _ => {
+                    done.push(instruction.args.clone());
+                    instruction.args.clone()
+                }
+            };
+            let result = Some(v1::outcome::Result::Output(output));
+            let outcome =
+                v1::Outcome { index: done.len() as u64, result, ..v1::Outcome::default() };
+            book.highest = book.highest.max(sequence);
+            book.decided.insert(sequence, (instruction, outcome.clone()));
+            outcomes.push(outcome);
         }
+        self.sessions.extend(opened.map(|session| (session, Book::default())));
         Ok(outcomes)
-    }
-
-    fn open(&mut self, batch: &Batch) -> Result<Vec<v1::Outcome>> {
-        if batch.sequence != self.opened {
-            return Err(Error::conflict("session: that number is taken"));
-        }
-        assert_eq!(batch.instructions[0].method, "session_open");
-        self.opened += 1;
-        self.sessions.insert(self.opened, BTreeMap::new());
-        let opened = v1::SessionOpened { session: self.opened }.encode_to_vec();
-        let result = Some(v1::outcome::Result::Output(opened));
-        Ok(vec![v1::Outcome { result, ..v1::Outcome::default() }])
     }
 
     fn run(&mut self, operation: &str, input: Value) -> Result<Value> {
@@ -198,7 +226,7 @@ impl State {
                 });
                 Ok(json!(session::ListOutput {
                     author: input["author"].as_str().unwrap().to_owned(),
-                    next_open: self.opened,
+                    next_open: self.opens.highest + 1,
                     sessions: open.collect(),
                 }))
             }
@@ -232,7 +260,10 @@ impl FakeNode {
                 Fault::DoThenFail(error) => (state.decide(&envelope).and(Err(error)), false),
                 Fault::DoThenHang => (state.decide(&envelope), true),
                 Fault::SessionOpenedByAnother => {
-                    state.opened += 1;
+                    let sequence = state.opens.highest + 1;
+                    let other = (v1::Instruction::default(), v1::Outcome::default());
+                    state.opens.highest = sequence;
+                    state.opens.decided.insert(sequence, other);
                     (state.decide(&envelope), false)
                 }
                 Fault::SessionClosed => {

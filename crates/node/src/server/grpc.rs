@@ -1,6 +1,6 @@
 //! gRPC: the service of `althing-rpc` over the same host.
 
-use crate::feed::{EventFeed, LogFeed, LogQuery, Start};
+use crate::feed::{EventFeed, LogFeed, LogQuery, Start, stream_of};
 use crate::host::{Host, head};
 use althing_operations::{Caller, Freshness};
 use althing_protocol::{Error, Result, v1};
@@ -9,8 +9,7 @@ use althing_rpc::v1::{
 };
 use althing_rpc::{Node, NodeServer, to_status};
 use axum::Router;
-use futures::future::BoxFuture;
-use futures::stream::{self, FuturesOrdered, Stream, StreamExt};
+use futures::stream::{self, FuturesOrdered, Stream, StreamExt, TryStreamExt};
 use serde_json::Value;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -80,7 +79,7 @@ impl Node for Grpc {
         let LogRequest { from, limit, follow } = request.into_inner();
         let query = LogQuery { from, limit: (limit > 0).then_some(limit), follow };
         let feed = LogFeed::open(&self.host, caller, query).map_err(|error| to_status(&error))?;
-        Ok(Response::new(outgoing(feed, |feed| Box::pin(next_entry(feed)))))
+        Ok(outgoing(stream_of(feed, |feed| Box::pin(next_entry(feed)))))
     }
 
     type EventsStream = Outgoing<EventAt>;
@@ -92,7 +91,7 @@ impl Node for Grpc {
         let given = |text: String| (!text.is_empty()).then_some(text);
         let feed = EventFeed::open(&self.host, caller, start, given(program), given(topic))
             .map_err(|error| to_status(&error))?;
-        Ok(Response::new(outgoing(feed, |feed| Box::pin(next_event(feed)))))
+        Ok(outgoing(stream_of(feed, |feed| Box::pin(next_event(feed)))))
     }
 }
 
@@ -176,19 +175,10 @@ fn refused(error: &Error) -> SubmitReply {
     SubmitReply { failure: Some(error.into()), ..Default::default() }
 }
 
-/// A feed as a stream: pulled, and over after an error.
-fn outgoing<F: Send + 'static, T: Send + 'static>(
-    feed: F,
-    next: impl for<'a> Fn(&'a mut F) -> BoxFuture<'a, Result<Option<T>>> + Send + 'static,
-) -> Outgoing<T> {
-    Box::pin(stream::unfold(Some((feed, next)), |state| async move {
-        let (mut feed, next) = state?;
-        match next(&mut feed).await {
-            Ok(Some(item)) => Some((Ok(item), Some((feed, next)))),
-            Ok(None) => None,
-            Err(error) => Some((Err(to_status(&error)), None)),
-        }
-    }))
+fn outgoing<T: Send + 'static>(
+    items: impl Stream<Item = Result<T>> + Send + 'static,
+) -> Response<Outgoing<T>> {
+    Response::new(Box::pin(items.map_err(|error| to_status(&error))))
 }
 
 async fn next_entry(feed: &mut LogFeed) -> Result<Option<LogEntry>> {

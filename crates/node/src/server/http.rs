@@ -1,10 +1,10 @@
 //! HTTP: JSON in and out, the log as NDJSON, events as SSE.
 
 use super::refusal::Refusal;
-use crate::feed::{EventFeed, LogFeed, LogQuery, Start};
+use crate::feed::{EventAt, EventFeed, LogFeed, LogQuery, Start, stream_of};
 use crate::host::{Host, head};
 use crate::{metrics, render};
-use althing_operations::{Caller, Freshness, text::decode_base64};
+use althing_operations::{Caller, Descriptors, Freshness, text::decode_base64};
 use althing_protocol::{Batch, Error, Result, decode, v1};
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Query, State};
@@ -13,7 +13,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
-use futures::stream::{self, Stream};
+use futures::stream::StreamExt;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::convert::Infallible;
@@ -92,8 +92,12 @@ async fn submit(
     Ok(Json(json!({ "outcomes": render::outcomes(&instructions, &outcomes) })))
 }
 
-async fn operations(State(host): State<Arc<Host>>) -> Json<Value> {
-    Json(json!({ "operations": host.registry.list().collect::<Vec<_>>() }))
+async fn operations(
+    State(host): State<Arc<Host>>,
+    Extension(caller): Extension<Caller>,
+) -> Reply<Json<Value>> {
+    let listed = host.call(caller, Descriptors::LIST, json!({}), Freshness::Local).await?;
+    Ok(Json(listed))
 }
 
 #[derive(Deserialize)]
@@ -114,30 +118,16 @@ async fn log(
 ) -> Reply<Response> {
     let LogParameters { from, limit, follow } = parameters(&uri)?;
     let feed = LogFeed::open(&host, caller, LogQuery { from, limit, follow })?;
-    let lines = lines(feed, |feed| {
-        Box::pin(async {
-            let Some(entry) = feed.next().await? else { return Ok(None) };
-            Ok(Some(render::entry(&entry)?))
-        })
+    let entries = stream_of(feed, |feed| Box::pin(next_line(feed)));
+    let lines = entries.map(|line| {
+        let line = line.unwrap_or_else(|error| json!({ "error": render::error(&error) }));
+        Ok::<_, Infallible>(Bytes::from(format!("{line}\n")))
     });
     Ok(([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response())
 }
 
-type Next<'a, T> = futures::future::BoxFuture<'a, Result<Option<T>>>;
-
-fn lines(
-    feed: LogFeed,
-    next: impl for<'a> Fn(&'a mut LogFeed) -> Next<'a, Value> + Send + 'static,
-) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
-    stream::unfold(Some((feed, next)), |state| async move {
-        let (mut feed, next) = state?;
-        let (value, rest) = match next(&mut feed).await {
-            Ok(Some(value)) => (value, Some((feed, next))),
-            Ok(None) => return None,
-            Err(error) => (json!({ "error": render::error(&error) }), None),
-        };
-        Some((Ok(Bytes::from(format!("{value}\n"))), rest))
-    })
+async fn next_line(feed: &mut LogFeed) -> Result<Option<Value>> {
+    feed.next().await?.as_ref().map(render::entry).transpose()
 }
 
 #[derive(Deserialize)]
@@ -162,24 +152,19 @@ async fn events(
         (None, None) => Start::Now,
     };
     let feed = EventFeed::open(&host, caller, start, program, topic)?;
-    let events = stream::unfold(Some(feed), |feed| async move {
-        let mut feed = feed?;
-        let (event, rest) = match feed.next().await {
-            Ok(Some(at)) => {
-                let id = format!("{}.{}", at.index, at.position);
-                let event = Event::default().id(id).data(render::event(&at.event).to_string());
-                (event, Some(feed))
-            }
-            Ok(None) => return None,
-            Err(error) => {
-                let data = json!({ "error": render::error(&error) }).to_string();
-                (Event::default().event("error").data(data), None)
-            }
-        };
-        Some((Ok::<_, Infallible>(event), rest))
-    });
+    let events = stream_of(feed, |feed| Box::pin(feed.next()));
+    let events = events.map(|event| Ok::<_, Infallible>(event.map_or_else(sse_error, sse_event)));
     let keep_alive = KeepAlive::new().interval(Duration::from_secs(15));
     Ok(Sse::new(events).keep_alive(keep_alive).into_response())
+}
+
+fn sse_event(at: EventAt) -> Event {
+    let id = format!("{}.{}", at.index, at.position);
+    Event::default().id(id).data(render::event(&at.event).to_string())
+}
+
+fn sse_error(error: Error) -> Event {
+    Event::default().event("error").data(json!({ "error": render::error(&error) }).to_string())
 }
 
 fn last_event(id: &str) -> Result<Start> {

@@ -2,7 +2,7 @@
 
 use super::{done, output};
 use crate::{GrantNeeded, Operation, text};
-use althing_protocol::{Result, SYS, sys, v1};
+use althing_protocol::{Result, sys, v1};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -22,7 +22,7 @@ pub(super) fn actions() -> Vec<Operation> {
         Operation::action(
             "action:session.close.v1",
             "Closes a session of the caller: nothing signed for it is accepted again.",
-            GrantNeeded::new(SYS, "session_close"),
+            GrantNeeded::none(),
             |input: CloseInput| Ok(vec![sys::session_close(input.session)]),
             done,
         )

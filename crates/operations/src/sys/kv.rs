@@ -31,7 +31,7 @@ pub(super) fn actions() -> Vec<Operation> {
         Operation::action(
             "action:kv.cas.v1",
             "Writes a key if it is as expected, else fails with a conflict.",
-            GrantNeeded::new(SYS, "compare_and_swap").at("key"),
+            GrantNeeded::new(SYS, "get and put").at("key"),
             |input: CasInput| Ok(vec![sys::compare_and_swap(&compare_and_swap(input)?)]),
             written,
         )
@@ -39,7 +39,7 @@ pub(super) fn actions() -> Vec<Operation> {
         Operation::action(
             "action:kv.txn.v1",
             "Does one list of operations if all conditions hold, else the other; all or nothing.",
-            GrantNeeded::new(SYS, "txn").at("every key"),
+            GrantNeeded::new(SYS, "get, put and delete").at("each key"),
             |input: TxnInput| Ok(vec![sys::txn(&txn(input)?)]),
             txn_output,
         )

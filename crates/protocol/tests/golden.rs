@@ -1,0 +1,91 @@
+//! Bytes that must never change: what was signed and stored stays readable.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use althing_protocol::{
+    Batch, Hash, RealmId, SecretKey, decode, entry_seed, next_entry_chain, next_result_chain,
+    realm_id, sign, sys, v1, verify,
+};
+use prost::Message;
+
+fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(bytes)
+}
+
+fn key() -> SecretKey {
+    SecretKey::from_seed(&[7; 32])
+}
+
+fn envelope() -> v1::Envelope {
+    let instructions = vec![
+        sys::put("/a", "1"),
+        v1::Instruction::new("counter", "increment", b"{\"by\":2}".to_vec()),
+    ];
+    let author = key().public();
+    let batch = Batch { realm: RealmId([9; 32]), author, session: 256, sequence: 1, instructions };
+    sign(&key(), batch)
+}
+
+fn entry() -> Vec<u8> {
+    let signed = v1::Signed { envelope: Some(envelope()) };
+    v1::Entry {
+        timestamp_us: 1_800_000_000_000_000,
+        seed: vec![5; 16],
+        kind: Some(v1::entry::Kind::Signed(signed)),
+    }
+    .encode_to_vec()
+}
+
+#[test]
+fn an_envelope() {
+    let envelope = envelope();
+    let expected = concat!(
+        "0a200909090909090909090909090909090909090909090909090909090909090909",
+        "1220ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d22c",
+        "1880022001",
+        "2a150a130a0373797312037075741a070a022f61120131",
+        "2a200a1e0a07636f756e7465721209696e6372656d656e741a087b226279223a327d",
+    );
+    assert_eq!(hex(&envelope.body), expected);
+    verify(&envelope, &key().public()).unwrap();
+    assert_eq!(
+        hex(&envelope.signature),
+        "61e30835d7b5b62d05a9767c07ade9e103390c368774b12d5b6b592fc9b1f80bb83f59f18988a2059f4bc07ed5dee61e7e04792d9a254e270c4d4666798bec02",
+        "ed25519 is deterministic: domain or body changed"
+    );
+}
+
+#[test]
+fn chains_and_seeds() {
+    let start = Hash(realm_id(b"genesis").0);
+    assert_eq!(
+        start.to_string(),
+        "ca2262f514b144a0cc0d1be0e52e2d6349704f936d54be2844b2e12509c69358"
+    );
+    assert_eq!(
+        next_entry_chain(&start, 1, &entry()).to_string(),
+        "25d6c259415dba8e77c006533a9869de4ccc3b9a21885b3bc5c8edab99b4d15f"
+    );
+    assert_eq!(
+        next_result_chain(&start, 1, b"result").to_string(),
+        "b4334127837bf950bb9ea12d012225d4cdb88e9938b4900a86e106e5297ea736"
+    );
+    assert_eq!(
+        hex(&entry_seed(&[5; 16], 1, 0)),
+        "b7bbf6e97ce8e2542fa911e5bd02b04f5b41eb3a469b90b5f6d345fae6fa0c15"
+    );
+}
+
+#[test]
+fn a_message_has_one_encoding() {
+    let bytes = entry();
+    decode::<v1::Entry>("entry", &bytes).unwrap();
+    // A field that we do not know, and one that is given though it is the default.
+    for extra in [&[0xf8, 0x07, 0x01][..], &[0x08, 0x00][..]] {
+        let error = decode::<v1::Entry>("entry", &[&bytes, extra].concat()).unwrap_err();
+        assert!(error.message.contains("canonical"), "{error}");
+    }
+    // A message cut inside a field is no message.
+    for cut in 29..bytes.len() {
+        assert!(decode::<v1::Entry>("entry", &bytes[..cut]).is_err(), "cut at {cut}");
+    }
+}

@@ -1,0 +1,247 @@
+//! `cargo xtask test`: everything that must hold before a change is merged.
+
+use crate::{cargo, guests, target_dir};
+use anyhow::{Context, Result, bail, ensure};
+use std::{
+    io::{BufRead, BufReader, Read},
+    ops::AddAssign,
+    process::{Command, ExitCode, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// What is done, in this order. A step says how many tests it ran.
+const STEPS: &[(&str, fn() -> Result<Tested>)] = &[
+    ("format", format),
+    ("purity of the machine", purity),
+    ("guests", build_guests),
+    ("lints", lints),
+    ("tests", tests),
+    ("documentation tests", doc_tests),
+    ("tests of the guests", guest_tests),
+    ("licences and advisories", deny),
+    ("bench, a glimpse", bench),
+];
+
+/// What the deterministic core must not reach, whatever brings it along (DESIGN, "The house").
+const IMPURE: &[(&str, &str)] = &[
+    ("tokio", "an async runtime"),
+    ("mio", "an async runtime"),
+    ("async-std", "an async runtime"),
+    ("smol", "an async runtime"),
+    ("rand", "chance comes from the log"),
+    ("openraft", "the log drives the machine"),
+    ("raft-log", "the log drives the machine"),
+    ("hyper", "the network"),
+    ("tonic", "the network"),
+    ("axum", "the network"),
+    ("socket2", "the network"),
+    ("chrono", "time comes from the log"),
+    ("time", "time comes from the log"),
+];
+
+/// How tests went.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tested {
+    passed: u64,
+    failed: u64,
+}
+
+impl AddAssign for Tested {
+    fn add_assign(&mut self, more: Self) {
+        self.passed += more.passed;
+        self.failed += more.failed;
+    }
+}
+
+/// Runs the steps whose names contain `filter`, up to the first that fails.
+pub(crate) fn run(filter: Option<&str>) -> Result<ExitCode> {
+    let chosen: Vec<_> =
+        STEPS.iter().filter(|(name, _)| filter.is_none_or(|part| name.contains(part))).collect();
+    if chosen.is_empty() {
+        let names: Vec<_> = STEPS.iter().map(|(name, _)| *name).collect();
+        bail!("no step is named like that; there are: {}", names.join(", "));
+    }
+    let (start, mut sum) = (Instant::now(), Tested::default());
+    for (at, (name, step)) in chosen.iter().enumerate() {
+        eprintln!("\n== {}/{} {name}", at + 1, chosen.len());
+        let begun = Instant::now();
+        let done = step();
+        let took = shown(begun.elapsed());
+        match done {
+            Ok(tested) => {
+                eprintln!("== {name}: fine, {took}");
+                sum += tested;
+                if tested.failed == 0 {
+                    continue;
+                }
+            }
+            Err(error) => eprintln!("== {name}: FAILED, {took}\n{error:#}"),
+        }
+        // A step that fails without a test to blame is one failure.
+        sum.failed = sum.failed.max(1);
+        println!("{} passed, {} failed, in {}", sum.passed, sum.failed, shown(start.elapsed()));
+        return Ok(ExitCode::FAILURE);
+    }
+    println!("{} passed, 0 failed, in {}", sum.passed, shown(start.elapsed()));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn shown(time: Duration) -> String {
+    let seconds = time.as_secs();
+    if seconds < 60 {
+        return format!("{:.1} s", time.as_secs_f64());
+    }
+    format!("{} min {:02} s", seconds / 60, seconds % 60)
+}
+
+fn format() -> Result<Tested> {
+    untested(cargo().args(["fmt", "--all", "--check"]))?;
+    untested(in_guests(cargo().args(["fmt", "--all", "--check"])))
+}
+
+fn build_guests() -> Result<Tested> {
+    guests::build().map(|_| Tested::default())
+}
+
+fn lints() -> Result<Tested> {
+    let clippy = ["clippy", "--locked", "--workspace", "--all-targets"];
+    untested(cargo().args(clippy).args(["--", "-D", "warnings"]))?;
+    untested(in_guests(cargo().args(clippy)).args(["--", "-D", "warnings"]))
+}
+
+fn tests() -> Result<Tested> {
+    if has("nextest") {
+        return tested(cargo().args(["nextest", "run", "--locked", "--workspace"]));
+    }
+    tested(cargo().args(["test", "--locked", "--workspace", "--lib", "--bins", "--tests"]))
+}
+
+fn doc_tests() -> Result<Tested> {
+    tested(cargo().args(["test", "--locked", "--workspace", "--doc"]))
+}
+
+/// The guests are libraries as well: what they do is tested without a node, on this machine.
+fn guest_tests() -> Result<Tested> {
+    tested(in_guests(cargo().args(["test", "--locked", "--workspace"])))
+}
+
+fn deny() -> Result<Tested> {
+    if !has("deny") {
+        eprintln!("skipped: there is no cargo-deny here");
+        return Ok(Tested::default());
+    }
+    untested(cargo().args(["deny", "--locked", "check"]))
+}
+
+/// Every line of the bench once, as small as can be: that it measures, not what.
+fn bench() -> Result<Tested> {
+    let packages = ["--package", "althing-cli", "--package", "althing-bench"];
+    untested(cargo().args(["build", "--locked"]).args(packages))?;
+    let mut bench = Command::new(target_dir().join("debug/althing-bench"));
+    bench.arg("--guests").arg(guests::root().join("target/guests")).args(["--scale", "0.002"]);
+    untested(&mut bench)
+}
+
+/// The tree of the machine's dependencies holds nothing impure. `crates/machine/clippy.toml` does
+/// the same for the standard library.
+fn purity() -> Result<Tested> {
+    let tree = |args: &[&str]| -> Result<String> {
+        let mut cargo = cargo();
+        cargo.args(["tree", "--locked", "--package", "althing-machine", "--edges", "normal"]);
+        let output = cargo.args(args).stderr(Stdio::inherit()).output()?;
+        ensure!(output.status.success(), "{cargo:?}: {}", output.status);
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let packages = tree(&["--prefix", "none", "--format", "{p}"])?;
+    let names = || packages.lines().filter_map(|line| line.split(' ').next());
+    ensure!(names().any(|name| name == "althing-state"), "cargo tree shows no dependencies");
+    for (name, why) in IMPURE {
+        if names().any(|found| found == *name) {
+            let path = tree(&["--invert", name])?;
+            bail!("the machine depends on {name} ({why}), by this way:\n{path}");
+        }
+    }
+    Ok(Tested { passed: 1, failed: 0 })
+}
+
+/// The same for the workspace of the guests, apart from what they are when they are components.
+fn in_guests(cargo: &mut Command) -> &mut Command {
+    let root = guests::root();
+    cargo.current_dir(root.join("guests")).env("CARGO_TARGET_DIR", root.join("target/guests/native"))
+}
+
+fn has(subcommand: &str) -> bool {
+    let mut cargo = cargo();
+    cargo.args([subcommand, "--version"]).stdout(Stdio::null()).stderr(Stdio::null());
+    cargo.status().is_ok_and(|status| status.success())
+}
+
+fn untested(command: &mut Command) -> Result<Tested> {
+    guests::run(command).map(|()| Tested::default())
+}
+
+/// Runs a test runner, shows what it says, and takes the counts out of it.
+fn tested(command: &mut Command) -> Result<Tested> {
+    let shown = format!("{command:?}");
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("starting {shown}"))?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let reader = thread::spawn(move || relay(err, |line| eprintln!("{line}")));
+    let mut sum = relay(out, |line| println!("{line}"));
+    sum += reader.join().unwrap_or_default();
+    let status = child.wait().with_context(|| format!("waiting for {shown}"))?;
+    if status.success() {
+        return Ok(sum);
+    }
+    eprintln!("{shown}: {status}");
+    Ok(Tested { failed: sum.failed.max(1), ..sum })
+}
+
+fn relay(from: Option<impl Read>, show: impl Fn(&str)) -> Tested {
+    let mut sum = Tested::default();
+    for line in from.into_iter().flat_map(|from| BufReader::new(from).split(b'\n')).flatten() {
+        let line = String::from_utf8_lossy(&line);
+        show(&line);
+        sum += counts(&line).unwrap_or_default();
+    }
+    sum
+}
+
+/// The counts in the last line of a runner: `test result: ok. 3 passed; 0 failed; ...` of cargo
+/// test, `Summary [ 1.2s] 3 tests run: 3 passed, 1 failed` of nextest.
+fn counts(line: &str) -> Option<Tested> {
+    let line = line.trim_start();
+    let rest = match line.strip_prefix("test result:") {
+        Some(rest) => rest,
+        None => line.strip_prefix("Summary [")?.split_once("tests run:")?.1,
+    };
+    let before = |word: &str| -> u64 {
+        let words: Vec<&str> = rest.split([' ', ',', ';']).filter(|w| !w.is_empty()).collect();
+        let at = words.iter().position(|found| *found == word);
+        at.and_then(|at| words.get(at.checked_sub(1)?)?.parse().ok()).unwrap_or(0)
+    };
+    Some(Tested { passed: before("passed"), failed: before("failed") + before("timed") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::counts;
+
+    fn check(line: &str, expected: Option<(u64, u64)>) {
+        assert_eq!(counts(line).map(|tested| (tested.passed, tested.failed)), expected, "{line}");
+    }
+
+    #[test]
+    fn both_runners_are_understood() {
+        check("test result: ok. 12 passed; 0 failed; 3 ignored; 0 measured", Some((12, 0)));
+        check("test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured", Some((1, 2)));
+        check("     Summary [   0.041s] 9 tests run: 9 passed, 0 skipped", Some((9, 0)));
+        check("     Summary [   1.5s] 9 tests run: 7 passed, 2 failed, 0 skipped", Some((7, 2)));
+        check("test a::test_result ... ok", None);
+        check("running 3 tests", None);
+    }
+}

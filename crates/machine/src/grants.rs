@@ -230,6 +230,3 @@ impl GrantCache {
         Ok(table)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -5,7 +5,6 @@ use althing_operations::{Descriptors, GrantNeeded, Need, Operation, Registry};
 use althing_protocol::{Error, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
 use std::sync::{Arc, OnceLock};
 
 const METHOD: &str = "operation_list";
@@ -20,16 +19,15 @@ struct Nothing {}
 /// `internal` when a name is there twice.
 pub(crate) fn registry(mut operations: Vec<Operation>) -> Result<Registry> {
     // Filled in below, before anybody can ask.
-    let listed: Arc<OnceLock<Value>> = Arc::default();
+    let listed: Arc<OnceLock<Descriptors>> = Arc::default();
     operations.push(list(Arc::clone(&listed)));
     let registry = Registry::new(operations).map_err(internal)?;
     let descriptors = Descriptors { operations: registry.list().cloned().collect() };
-    let descriptors = serde_json::to_value(descriptors).map_err(internal)?;
     listed.set(descriptors).map_err(|_| internal("the list was filled in twice"))?;
     Ok(registry)
 }
 
-fn list(listed: Arc<OnceLock<Value>>) -> Operation {
+fn list(listed: Arc<OnceLock<Descriptors>>) -> Operation {
     Operation::query(
         Descriptors::LIST,
         "Lists all operations of this node: schemas of input and output, and the grant each needs.",

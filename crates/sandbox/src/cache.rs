@@ -5,8 +5,8 @@
 //! (engine version, configuration, processor features), and holds
 //!
 //! ```text
-//!   magic and version   16 bytes
-//!   BLAKE3 of the rest  32 bytes
+//!   magic and version                   16 bytes
+//!   BLAKE3 of its name and of the rest  32 bytes
 //!   the compiled image
 //! ```
 
@@ -44,16 +44,20 @@ impl Cache {
         Ok(Self { dir: dir.to_owned(), compatibility: *hasher.0.finalize().as_bytes() })
     }
 
-    fn path(&self, hash: &Hash) -> PathBuf {
-        let name = blake3::Hasher::new().update(&hash.0).update(&self.compatibility).finalize();
+    fn name(&self, hash: &Hash) -> blake3::Hash {
+        blake3::Hasher::new().update(&hash.0).update(&self.compatibility).finalize()
+    }
+
+    fn path(&self, name: &blake3::Hash) -> PathBuf {
         self.dir.join(format!("{}.image", name.to_hex()))
     }
 
     /// The image of the component `hash`, if a sound one is here. One that is not is removed.
     pub(crate) fn get(&self, engine: &wasmtime::Engine, hash: &Hash) -> Option<Component> {
-        let path = self.path(hash);
+        let name = self.name(hash);
+        let path = self.path(&name);
         let entry = fs::read(&path).ok()?;
-        let found = checked(&entry).and_then(|image| deserialize(engine, image));
+        let found = checked(&name, &entry).and_then(|image| deserialize(engine, image));
         if found.is_none() {
             tracing::warn!(path = %path.display(), %hash, "compiled image is corrupt: compiling it again");
             self.remove(&path);
@@ -66,11 +70,12 @@ impl Cache {
 
     /// Keeps `component`. A failure costs the next start a compilation, and is only logged.
     pub(crate) fn put(&self, hash: &Hash, component: &Component) {
-        let path = self.path(hash);
+        let name = self.name(hash);
+        let path = self.path(&name);
         let stored = component
             .serialize()
             .map_err(std::io::Error::other)
-            .and_then(|image| self.write(&path, &image))
+            .and_then(|image| self.write(&name, &path, &image))
             .and_then(|()| self.shrink(CACHE_BYTES_MAX));
         if let Err(error) = stored {
             tracing::warn!(path = %path.display(), %hash, %error, "compiled image was not kept");
@@ -78,10 +83,10 @@ impl Cache {
     }
 
     /// The entry appears whole or not at all. It need not be on disk: a torn one has another hash.
-    fn write(&self, path: &Path, image: &[u8]) -> std::io::Result<()> {
+    fn write(&self, name: &blake3::Hash, path: &Path, image: &[u8]) -> std::io::Result<()> {
         let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&self.dir)?;
         file.write_all(MAGIC)?;
-        file.write_all(blake3::hash(image).as_bytes())?;
+        file.write_all(checksum(name, image).as_bytes())?;
         file.write_all(image)?;
         file.persist(path)?;
         Ok(())
@@ -113,11 +118,16 @@ impl Cache {
     }
 }
 
+/// Ties an image to the name of its entry: one in the wrong place is as bad as a damaged one.
+fn checksum(name: &blake3::Hash, image: &[u8]) -> blake3::Hash {
+    blake3::Hasher::new().update(name.as_bytes()).update(image).finalize()
+}
+
 /// The image in `entry`, when it is as it was written.
-fn checked(entry: &[u8]) -> Option<&[u8]> {
+fn checked<'a>(name: &blake3::Hash, entry: &'a [u8]) -> Option<&'a [u8]> {
     let (header, image) = entry.split_at_checked(HEADER_BYTES)?;
     let (magic, hash) = header.split_at(MAGIC.len());
-    (magic == MAGIC && hash == blake3::hash(image).as_bytes()).then_some(image)
+    (magic == MAGIC && hash == checksum(name, image).as_bytes()).then_some(image)
 }
 
 #[allow(unsafe_code)]

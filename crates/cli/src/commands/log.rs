@@ -66,7 +66,7 @@ async fn tail(context: &Context, args: Tail) -> Outcome {
         return Ok(());
     }
     // The stream says that there is something; what it is, the operation shows.
-    let news = remote.client.log(next, 0, true).await?;
+    let news = remote.client.log(next, true).await?;
     let mut news = news.ready_chunks(PAGE_ENTRIES);
     let mut next = next;
     while let Some(entries) = news.next().await {

@@ -9,10 +9,6 @@ use serde_json::{Value, json};
 /// The pairs whose keys begin with `prefix`.
 pub(crate) fn below(remote: &Remote, prefix: &str) -> impl Stream<Item = Result<Kept>> {
     let pages = Pages::new(remote, prefix.as_bytes());
-    let page = |mut pages: Pages<'_>| async {
-        let items = pages.next().await.transpose();
-        items.map(|items| (items, pages))
-    };
     // An error is the last item: whoever reads stops at it.
     stream::unfold(pages, page).flat_map(|page| {
         let items = match page {
@@ -21,6 +17,11 @@ pub(crate) fn below(remote: &Remote, prefix: &str) -> impl Stream<Item = Result<
         };
         stream::iter(items)
     })
+}
+
+async fn page(mut pages: Pages<'_>) -> Option<(Result<Vec<Value>>, Pages<'_>)> {
+    let items = pages.next().await.transpose()?;
+    Some((items, pages))
 }
 
 /// The pair of `key`, if there is one.

@@ -1,0 +1,150 @@
+//! What is refused before it runs.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use althing_protocol::Hash;
+use althing_sandbox::{Kind, LoadError, inspect, limits};
+use common::{component, engine, module};
+
+fn refused(wat: &str) -> String {
+    inspect(&wat::parse_str(wat).unwrap()).unwrap_err().message
+}
+
+#[test]
+fn a_contract_is_one() {
+    let inspection = inspect(&component(&module("", "unreachable"))).unwrap();
+    assert_eq!(inspection.kind, Kind::Contract);
+    assert_eq!(inspection.exports, ["apply", "query"]);
+    assert!(inspection.imports.contains(&"althing:contract/db@0.1.0".to_owned()));
+    assert_eq!(inspection.memory_bytes_min, 4 << 16);
+}
+
+#[test]
+fn what_is_no_component() {
+    assert!(refused("(module)").contains("wasm-tools component new"));
+    assert!(inspect(b"hello").unwrap_err().message.contains("not WebAssembly"));
+    assert!(inspect(b"").unwrap_err().message.contains("not WebAssembly"));
+    let whole = component(&module("", "unreachable"));
+    for len in (8..whole.len()).step_by(41) {
+        assert!(inspect(&whole[..len]).is_err(), "cut at {len}");
+    }
+}
+
+#[test]
+fn unknown_imports_are_named() {
+    let text = refused(
+        r#"(component (import "wasi:cli/environment@0.2.0" (instance (export "f" (func)))))"#,
+    );
+    assert!(text.contains("imports `wasi:cli/environment@0.2.0`"), "{text}");
+    assert!(text.contains("without WASI") && text.contains("althing:contract/db@0.1.0"), "{text}");
+    let text = refused(
+        r#"(component (import "althing:contract/db@0.1.0" (instance (export "drop-all" (func)))))"#,
+    );
+    assert!(text.contains("`drop-all` of `althing:contract/db@0.1.0`"), "{text}");
+    let text = refused(r#"(component (import "sleep" (func)))"#);
+    assert!(text.contains("imports `sleep`"), "{text}");
+}
+
+#[test]
+fn missing_and_wrong_exports_are_named() {
+    let text = refused("(component)");
+    assert!(text.contains("no export `apply`; a contract exports `apply: func(method"), "{text}");
+    let text = refused(
+        r#"(component
+             (core module $m (func (export "f")))
+             (core instance $i (instantiate $m))
+             (func (export "apply") (canon lift (core func $i "f"))))"#,
+    );
+    assert!(text.contains("export `apply` has another type"), "{text}");
+}
+
+#[test]
+fn an_import_of_another_type_is_refused_when_it_is_linked() {
+    let wasm = wat::parse_str(
+        r#"(component
+             (import "althing:contract/context@0.1.0"
+               (instance $context (export "index" (func (result u32)))))
+             (core module $m
+               (memory (export "memory") 1)
+               (func (export "f") (param i32 i32 i32 i32) (result i32) unreachable)
+               (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable))
+             (core instance $i (instantiate $m))
+             (type $f (func (param "method" string) (param "args" (list u8))
+               (result (result (list u8) (error string)))))
+             (func $f (type $f) (canon lift (core func $i "f") (memory $i "memory")
+               (realloc (func $i "realloc"))))
+             (export "apply" (func $f))
+             (export "query" (func $f)))"#,
+    )
+    .unwrap();
+    inspect(&wasm).unwrap();
+    let Err(LoadError::Refused(error)) = engine().load(&Hash::of(&wasm), &wasm) else { panic!() };
+    assert!(error.message.contains("althing:contract/context@0.1.0"), "{error}");
+}
+
+#[test]
+fn proposals_that_are_off() {
+    for module in [
+        "(module (memory 1 1 shared))",
+        "(module (memory i64 1))",
+        "(module (memory 1) (memory 1))",
+        "(module (tag))",
+        "(module (type (struct)))",
+        "(module (memory 1 (pagesize 1)))",
+    ] {
+        let text = refused(&format!("(component (core {}", module.trim_start_matches('(')) + ")");
+        assert!(text.contains("not valid, or uses a proposal that is not offered"), "{text}");
+    }
+    // Those that only show in the bodies of functions are found by the compiler.
+    for body in [
+        "(return_call $run (local.get $args) (local.get $len))",
+        "(drop (i32x4.relaxed_trunc_f32x4_s (v128.const i64x2 0 0))) unreachable",
+    ] {
+        let wasm = wat::parse_str(module("", body)).unwrap();
+        let component = component(&module("", "unreachable"));
+        // The core module lies in the component as it is.
+        assert!(engine().load(&Hash::of(&component), &component).is_ok());
+        let wrapped =
+            [wat::parse_str("(component)").unwrap(), vec![1], leb128(wasm.len()), wasm].concat();
+        assert!(inspect(&wrapped).is_err());
+    }
+}
+
+fn leb128(mut value: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value >= 0x80 {
+        bytes.push(u8::try_from(value & 0x7f).unwrap() | 0x80);
+        value >>= 7;
+    }
+    bytes.push(u8::try_from(value).unwrap());
+    bytes
+}
+
+#[test]
+fn too_much_of_anything() {
+    let many = |item: &str, count: u32| item.repeat(count as usize);
+    let text = refused(&format!("(component {})", many("(core module)", limits::MODULES_MAX + 1)));
+    assert!(text.contains("more core modules than 16"), "{text}");
+
+    let instances = many("(core instance (instantiate $m))", limits::CORE_INSTANCES_MAX + 1);
+    let wasm = format!("(component (core module $m) {instances})");
+    assert!(inspect(&wat::parse_str(&wasm).unwrap()).is_err());
+
+    assert!(refused("(component (component))").contains("holds another component"));
+    let text = refused("(component (core module (table 32769 funcref)))");
+    assert!(text.contains("32769 elements"), "{text}");
+
+    let module = module("", "unreachable").replace("\"memory\") 4)", "\"memory\") 4097)");
+    let error = inspect(&component(&module)).unwrap_err();
+    assert!(error.message.contains("starts with 268500992 bytes"), "{error}");
+}
+
+#[test]
+fn bytes_of_another_hash() {
+    let component = component(&module("", "unreachable"));
+    let loaded = engine().load(&Hash::of(b"another"), &component);
+    let Err(LoadError::Refused(error)) = loaded else { panic!() };
+    assert!(error.message.contains("fetch it again"), "{error}");
+}

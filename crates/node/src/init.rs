@@ -6,6 +6,7 @@ use althing_client::Keystore;
 use althing_protocol::{Error, PublicKey, RealmId, Result, v1};
 use althing_realm::{Founding, Options, Realm};
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// What a new data directory is made of.
@@ -44,8 +45,9 @@ pub fn init(options: &InitOptions) -> Result<Initialised> {
         Error::invalid(format!("data directory {}: is the root; name another", dir.display()))
     })?;
     fs::create_dir_all(parent).map_err(data_dir::failed("create", parent))?;
-    // Beside the place where it goes, so that the last step is one rename. Mode 0700.
+    // Beside the place where it goes, so that the last step is one rename.
     let building = tempfile::Builder::new()
+        .permissions(fs::Permissions::from_mode(0o700))
         .prefix(".althing-init-")
         .tempdir_in(parent)
         .map_err(data_dir::failed("create a directory in", parent))?;

@@ -36,6 +36,11 @@ impl Node {
     /// `unavailable` when another process holds the directory or the address; whatever keeps the
     /// realm from opening.
     pub async fn start(config: Config) -> Result<Self> {
+        // Boxed: the future of all that a start does is large, and callers hold it in theirs.
+        Box::pin(Self::open(config)).await
+    }
+
+    async fn open(config: Config) -> Result<Self> {
         let Config { dir, settings } = config;
         settings.check()?;
         let lock = Lock::take(&dir)?;

@@ -2,13 +2,13 @@
 
 use super::{shown, text};
 use crate::{
-    context::{Context, Remote},
+    context::Context,
     exit::Outcome,
     output::table,
     values::{self, Source},
 };
-use althing_operations::{Descriptor, Descriptors};
-use althing_protocol::{Error, Result, limits};
+use althing_operations::Descriptor;
+use althing_protocol::{Error, limits};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -40,7 +40,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Outcome {
     let remote = context.remote().await?;
     match command {
         Command::List => {
-            let list = operations(&remote).await?;
+            let list = remote.client.operations().await?;
             context.out.show(&json!({ "operations": list }), || {
                 let row = |operation: &Descriptor| {
                     vec![operation.name.clone(), operation.summary.clone()]
@@ -49,7 +49,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Outcome {
             })
         }
         Command::Describe { name } => {
-            let list = operations(&remote).await?;
+            let list = remote.client.operations().await?;
             let own = name.replacen(".input.v", ".v", 1);
             let found = list.iter().find(|operation| operation.name == own).ok_or_else(|| {
                 Error::not_found(format!(
@@ -64,13 +64,6 @@ pub(crate) async fn run(context: &Context, command: Command) -> Outcome {
             context.out.show(&output, || shown(&output))
         }
     }
-}
-
-async fn operations(remote: &Remote) -> Result<Vec<Descriptor>> {
-    let output = remote.call(Descriptors::LIST, json!({})).await?;
-    serde_json::from_value(output)
-        .map(|list: Descriptors| list.operations)
-        .map_err(|e| Error::internal(format!("answer to {}: {e}", Descriptors::LIST)))
 }
 
 fn describe(operation: &Descriptor) -> String {

@@ -166,4 +166,18 @@ mod tests {
         }
         check(&Cli::command());
     }
+
+    #[test]
+    fn no_command_takes_a_global_flag_for_its_own() {
+        fn check(command: &clap::Command, globals: &[&clap::Id]) {
+            for argument in command.get_arguments() {
+                assert!(!globals.contains(&argument.get_id()), "{} {}", command.get_name(), argument.get_id());
+            }
+            command.get_subcommands().for_each(|below| check(below, globals));
+        }
+        let cli = Cli::command();
+        let globals: Vec<_> = cli.get_arguments().map(clap::Arg::get_id).collect();
+        assert!(globals.len() >= 8);
+        cli.get_subcommands().for_each(|command| check(command, &globals));
+    }
 }

@@ -35,9 +35,13 @@ pub(crate) struct Globals {
     #[arg(long, global = true, env = "ALTHING_TOKEN_FILE", value_name = "FILE", hide_env_values = true, help_heading = NODE)]
     pub token_file: Option<PathBuf>,
     /// Sign with this key of the keystore, instead of the key that the node keeps for the token
-    #[arg(long, global = true, env = "ALTHING_KEY", value_name = "NAME", hide_env_values = true, help_heading = NODE)]
+    #[arg(
+        id = "signing_key",
+        long = "key",
+        global = true,
+        env = "ALTHING_KEY", value_name = "NAME", hide_env_values = true, help_heading = NODE)]
     pub key: Option<String>,
-    /// How fresh a read is: linearizable, local, or at-least=INDEX
+    /// How fresh a read is: linearizable (the default), local, or at-least=INDEX
     #[arg(long, global = true, value_name = "FRESHNESS", default_value_t, hide_default_value = true, help_heading = NODE)]
     pub read: Freshness,
     /// Print JSON: one document, or a line per item of a stream

@@ -3,6 +3,7 @@
 use crate::realm::Core;
 use althing_protocol::{Batch, Error, Kind, PublicKey, Result, SecretKey, limits, sign, sys, v1};
 use prost::Message;
+use rand::Rng;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -146,12 +147,14 @@ async fn open(core: &Arc<Core>, key: &SecretKey) -> Result<u64> {
     let view = core.store.view();
     let (sequence, _) = core.machine.session_list(&view, &author).map_err(crate::halt::internal)?;
     drop(view);
+    // Its own: two holders of a key that race for a number must not both get the one session.
+    let label = format!("node {:016x}", rand::rng().next_u64());
     let batch = Batch {
         realm: core.id,
         author,
         session: 0,
         sequence,
-        instructions: vec![sys::session_open("node")],
+        instructions: vec![sys::session_open(label)],
     };
     let outcomes = core.enter(sign(key, batch), true).await?;
     match outcomes.into_iter().next().and_then(|outcome| outcome.result) {

@@ -19,6 +19,7 @@ mod door;
 mod flusher;
 mod halt;
 mod housekeeping;
+mod identity;
 mod images;
 mod logs;
 mod operations;

@@ -7,10 +7,12 @@ use crate::{
     flusher::{self, FlusherHandle},
     halt::{Stop, internal},
     housekeeping::{self, Queue},
+    identity,
     images::NodeImages,
     logs::Logs,
     proposer::{self, Proposal},
     replica::{LogReplica, RealmLog},
+    snapshot,
     status::Counters,
 };
 use althing_blobs::Blobs;
@@ -133,8 +135,10 @@ impl Realm {
                 "realm in {dir}: exists; choose another directory"
             )));
         }
+        let id = realm_id(&genesis);
+        identity::write(&options.dir, &id)?;
         Store::create(&path, &genesis, writes).map_err(internal)?;
-        Ok(realm_id(&genesis))
+        Ok(id)
     }
 
     /// Opens a realm, replays what its state lacks, and waits until it takes writes.
@@ -241,6 +245,7 @@ impl Parts {
         // The checks of a new realm hold for an old one: format and semantics must be ours.
         genesis_writes(&genesis_bytes, &[])?;
         let id = realm_id(&genesis_bytes);
+        identity::check(dir, &id)?;
         let blobs = Arc::new(Blobs::open(&dir.join("blobs")).map_err(Error::from)?);
         let engine = Engine::new(&EngineOptions {
             instances_max: options.guest_instances_max,
@@ -313,8 +318,17 @@ impl Parts {
 /// A realm that was never started has no log; one that was must have it.
 async fn open_log(config: LogConfig, replica: Arc<LogReplica>) -> Result<RealmLog> {
     use althing_log::Replica;
-    let is_new = replica.applied().is_start() && !config.dir.join("wal").exists();
-    match is_new {
+    let begun = config.dir.join("wal").exists();
+    let store = &replica.core.store;
+    let restored =
+        store.meta_get(snapshot::RESTORED).map_err(internal)?.is_some_and(|m| !m.is_empty());
+    if restored {
+        let core = Arc::clone(&replica.core);
+        let log = RealmLog::restore(config, replica).await?;
+        core.store.meta_put(snapshot::RESTORED, b"").map_err(internal)?;
+        return Ok(log);
+    }
+    match replica.applied().is_start() && !begun {
         true => RealmLog::create(config, replica).await,
         false => RealmLog::open(config, replica).await,
     }

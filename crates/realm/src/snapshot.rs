@@ -1,10 +1,6 @@
 //! Snapshots in files: saved from a running realm, restored into an empty directory.
 
-use crate::{
-    Options, Realm,
-    halt::internal,
-    realm::{FIRST_NODE, state_path},
-};
+use crate::{Options, Realm, halt::internal, realm::state_path};
 use althing_protocol::{Error, Result, realm_id};
 use althing_state::{CheckpointValues, snapshot};
 use schemars::JsonSchema;
@@ -102,7 +98,6 @@ fn restore_state(options: &Options, file: &Path, blobs: Option<&Path>) -> Result
     let open =
         || File::open(file).map_err(|e| Error::not_found(format!("{}: {e}", file.display())));
     let header = snapshot::read_header(open()?).map_err(broken)?;
-    let voter = althing_log::one_voter(FIRST_NODE);
     let store = snapshot::restore(&state, open()?, None, &althing_state::Options::default());
     let store = store.map_err(broken)?;
     // From here on the chains are recomputed: `log verify` starts at this index.
@@ -113,7 +108,8 @@ fn restore_state(options: &Options, file: &Path, blobs: Option<&Path>) -> Result
         state_hash: header.state_hash,
     };
     store.checkpoint_put(&values).map_err(internal)?;
-    store.meta_put(RESTORED, &voter).map_err(internal)?;
+    store.meta_put(RESTORED, b"yes").map_err(internal)?;
+    crate::identity::write(dir, &realm_id(&header.genesis))?;
     if let Some(from) = blobs {
         copy_dir(from, &dir.join("blobs")).map_err(|e| at(&e))?;
     }

@@ -56,7 +56,7 @@ pub(crate) struct Args {
     /// Leave tagger out
     #[arg(long, conflicts_with = "retag")]
     no_tag: bool,
-    /// Send tagger all files, also those that did not change: after deploying it or losing a rule
+    /// Send tagger all files, also those that did not change: after deploying it or changing its rules
     #[arg(long)]
     retag: bool,
 }
@@ -67,7 +67,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
         return Err(Error::invalid(format!("{}: is no directory", args.dir.display())).into());
     }
     let remote = Arc::new(context.remote().await?);
-    let tags = tags(&args, &remote).await?;
+    let tags = tags(context, &args, &remote).await?;
     let options = Options {
         prefix: Prefix::new(&args.prefix)?,
         without: context.data()?.canonicalize().ok(),
@@ -80,12 +80,12 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
     if args.watch {
         return watch(context, options, remote).await;
     }
-    let summary = Ingest::new(options, remote, context.out).await?.everything().await?;
+    let summary = Ingest::new(options, remote, context.out).everything().await?;
     context.out.show(&summary, || summary.text())
 }
 
 /// Whether tagger gets its batches: it does where it runs, and what it misses is said.
-async fn tags(args: &Args, remote: &Remote) -> Result<bool> {
+async fn tags(context: &Context, args: &Args, remote: &Remote) -> Result<bool> {
     if args.no_tag {
         return Ok(false);
     }
@@ -96,10 +96,9 @@ async fn tags(args: &Args, remote: &Remote) -> Result<bool> {
     if !runs && args.retag {
         return Err(Error::not_found("program tagger: is not active; `althing deploy` it first"));
     }
-    if !runs {
-        tracing::warn!(
-            "tagger is not deployed, so files are not tagged; deploy it, then ingest with --retag"
-        );
+    if !runs && !context.out.json() {
+        let note = "note: tagger is not deployed, so files are not tagged; deploy it, then ingest with --retag";
+        eprintln!("{note}");
     }
     Ok(runs)
 }
@@ -107,7 +106,7 @@ async fn tags(args: &Args, remote: &Remote) -> Result<bool> {
 /// Follows before it walks, so that nothing is missed in between.
 async fn watch(context: &Context, options: Options, remote: Arc<Remote>) -> Outcome {
     let watch = Watch::start(&options.root, options.without.clone())?;
-    let mut ingest = Ingest::new(options, remote, context.out).await?;
+    let mut ingest = Ingest::new(options, remote, context.out);
     let first = ingest.everything().await?;
     context
         .out

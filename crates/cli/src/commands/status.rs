@@ -1,8 +1,12 @@
 //! `althing status`.
 
-use super::text;
-use crate::{context::Context, exit::Outcome, output::fields};
-use serde_json::json;
+use super::{number, text};
+use crate::{
+    context::Context,
+    exit::Outcome,
+    output::{self, fields},
+};
+use serde_json::{Value, json};
 
 /// Show how the realm and its node are
 #[derive(Debug, clap::Args)]
@@ -11,10 +15,35 @@ pub(crate) struct Args {}
 pub(crate) async fn run(context: &Context, _: Args) -> Outcome {
     let remote = context.remote().await?;
     let status = remote.call("query:realm.status.v1", json!({})).await?;
-    context.out.show(&status, || {
-        let pairs = status.as_object().into_iter().flatten();
-        let pairs: Vec<(&str, String)> =
-            pairs.map(|(name, _)| (name.as_str(), text(&status, name))).collect();
-        fields(&pairs)
-    })
+    context.out.show(&status, || shown(&status))
+}
+
+fn shown(status: &Value) -> String {
+    let is = |name: &str| status.get(name) == Some(&Value::Bool(true));
+    let count = |name| output::number(number(status, name));
+    let role = if is("leads") { "leads" } else { "follows" };
+    let disk = match status.get("disk_free_bytes").and_then(Value::as_u64) {
+        Some(bytes) => format!("{} free", output::size(bytes)),
+        None => "unknown".to_owned(),
+    };
+    let mut pairs = vec![
+        ("realm", text(status, "name")),
+        ("id", text(status, "realm")),
+        ("founder", text(status, "founder")),
+        ("node", format!("{role}, term {}", text(status, "term"))),
+        ("applied", format!("entry {}", text(status, "index"))),
+        ("on disk", format!("state of entry {}, all of the log", text(status, "durable_index"))),
+        ("log", format!("kept from entry {}", text(status, "first_kept"))),
+        ("clock", output::time(number(status, "timestamp_us"))),
+        ("entry chain", text(status, "entry_chain")),
+        ("result chain", text(status, "result_chain")),
+        ("state hash", text(status, "state_hash")),
+        ("waiting", count("queued")),
+        ("instructions", format!("{} since the start, {} failed", count("instructions"), count("failures"))),
+        ("disk", if is("is_disk_low") { format!("{disk}: too little, writes are refused") } else { disk }),
+    ];
+    if status.get("stopped").is_some_and(Value::is_string) {
+        pairs.insert(0, ("STOPPED", text(status, "stopped")));
+    }
+    fields(&pairs)
 }

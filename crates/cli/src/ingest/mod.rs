@@ -57,11 +57,11 @@ pub(crate) struct Ingest {
 }
 
 impl Ingest {
-    pub(crate) async fn new(options: Options, remote: Arc<Remote>, out: Output) -> Result<Self> {
-        let sender = Sender::open(Arc::clone(&remote), options.tags).await?;
+    pub(crate) fn new(options: Options, remote: Arc<Remote>, out: Output) -> Self {
+        let sender = Sender::new(Arc::clone(&remote), options.tags);
         // indicatif hides a bar by itself where stderr is no terminal.
         let bar = if out.json() { ProgressBar::hidden() } else { bar() };
-        Ok(Self { options, remote, sender, out, bar })
+        Self { options, remote, sender, out, bar }
     }
 
     /// Makes the realm's records those of the whole tree.

@@ -11,7 +11,7 @@ use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tokio::task::JoinSet;
+use tokio::{sync::OnceCell, task::JoinSet};
 
 /// The program that tags files.
 pub(crate) const TAGGER: &str = "tagger";
@@ -123,19 +123,16 @@ pub(crate) struct Sender {
 
 struct Shared {
     remote: Arc<Remote>,
-    /// Signed here when the user named a key; else the node signs for the caller.
-    stream: Option<SubmitStream>,
+    /// Batches signed here, opened when there is something to send.
+    stream: OnceCell<SubmitStream>,
     tags: bool,
 }
 
 impl Sender {
     /// With `tags`, tagger gets its batches.
-    pub(crate) async fn open(remote: Arc<Remote>, tags: bool) -> Result<Self> {
-        let stream = match remote.client.author() {
-            Some(_) => Some(remote.client.submit_stream().await?),
-            None => None,
-        };
-        Ok(Self { shared: Arc::new(Shared { remote, stream, tags }), under_way: JoinSet::new() })
+    pub(crate) fn new(remote: Arc<Remote>, tags: bool) -> Self {
+        let shared = Shared { remote, stream: OnceCell::new(), tags };
+        Self { shared: Arc::new(shared), under_way: JoinSet::new() }
     }
 
     /// Sends a batch, waiting for a place; gives what was done meanwhile.
@@ -195,13 +192,15 @@ impl Shared {
 
     /// Submits instructions of which each must succeed, and gives their outputs.
     async fn submit(&self, instructions: Vec<v1::Instruction>) -> Result<Vec<Vec<u8>>> {
-        let Some(stream) = &self.stream else {
+        if self.remote.client.author().is_none() {
+            // The node signs for the caller.
             let list: Vec<Value> = instructions.iter().map(instruction).collect();
             let input = json!({ "instructions": list });
             let output = self.remote.call("action:instruction.submit.v1", input).await?;
             let outcomes = output["outcomes"].as_array().into_iter().flatten();
             return Ok(outcomes.map(|outcome| values::extract(outcome, "output").unwrap_or_default()).collect());
-        };
+        }
+        let stream = self.stream.get_or_try_init(|| self.remote.client.submit_stream()).await?;
         let outcomes = stream.send(instructions).await?.await?;
         let outputs = outcomes.into_iter().map(|outcome| match outcome.result {
             Some(v1::outcome::Result::Failure(failure)) => Err(Error::from(&failure)),

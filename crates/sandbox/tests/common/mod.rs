@@ -1,6 +1,6 @@
 //! Guests in text form, and a host in memory.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 use althing_protocol::{Error, Hash};
 use althing_sandbox::{

@@ -1,2 +1,162 @@
-//! placeholder
-fn main() {}
+//! Measures what the issue of the project promises, and prints one table.
+//!
+//! All of it comes from one run on one machine: node, clients and peers share its cores and its
+//! disk. Nothing is left behind. `cargo xtask bench` builds what is needed and starts this.
+//!
+//! ```text
+//!   raw      a  the disk, the log, signatures: what everything else is made of
+//!   writes   b  puts over gRPC       c  calls of a contract over gRPC
+//!   inside   d  one instruction inside the process, and the bare engine under it
+//!   ingest   e  a tree of files
+//!   restart  f  a long history       g  memory, start, size
+//!   etcd     h  the same writes against another consensus store
+//! ```
+
+mod etcd;
+mod ingest;
+mod inside;
+mod load;
+mod node;
+mod process;
+mod raw;
+mod restart;
+mod table;
+mod writes;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+use table::Table;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// Clients at once, in the sections that load a server.
+pub(crate) const CLIENTS: [usize; 3] = [1, 64, 256];
+
+/// Measures Althing and prints one table.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench --", version, about)]
+struct Args {
+    /// Letters of the sections to run, like `abh` [default: all]
+    #[arg(default_value = "abcdefgh", hide_default_value = true)]
+    sections: String,
+    /// Everything at a tenth of its size: to look at, not to compare
+    #[arg(long)]
+    quick: bool,
+    /// Everything at this part of its size
+    #[arg(long, default_value_t = 1.0, conflicts_with = "quick", hide = true)]
+    scale: f64,
+    /// The built guests
+    #[arg(long, default_value = "target/guests")]
+    guests: PathBuf,
+    /// The `althing` to measure [default: the one beside this program]
+    #[arg(long)]
+    althing: Option<PathBuf>,
+    /// The etcd to compare with
+    #[arg(long, default_value = "etcd")]
+    etcd: PathBuf,
+}
+
+/// What the sections share.
+pub(crate) struct Bench {
+    pub(crate) althing: PathBuf,
+    pub(crate) guests: PathBuf,
+    pub(crate) etcd: PathBuf,
+    /// On the disk that everything is measured on; gone at the end.
+    pub(crate) dir: TempDir,
+    pub(crate) scale: f64,
+    pub(crate) runtime: Runtime,
+    pub(crate) crypto: raw::Crypto,
+    /// Loads that later lines are compared with.
+    pub(crate) loads: BTreeMap<(writes::Load, usize), load::Sample>,
+    pub(crate) table: Table,
+}
+
+impl Bench {
+    /// So many at full size, fewer else, but at least `min`.
+    pub(crate) fn count(&self, full: u64, min: u64) -> u64 {
+        ((full as f64 * self.scale) as u64).max(min)
+    }
+
+    /// So long at full size.
+    pub(crate) fn time(&self, full: Duration) -> Duration {
+        full.mul_f64(self.scale).max(Duration::from_millis(300))
+    }
+
+    /// A place for the data of one process.
+    pub(crate) fn place(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn guest(&self, name: &str) -> PathBuf {
+        self.guests.join(format!("{name}.wasm"))
+    }
+}
+
+/// Says on stderr what happens; the table alone goes to stdout.
+pub(crate) fn say(text: impl std::fmt::Display) {
+    eprintln!("{text}");
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
+    let sections = sections(&args.sections)?;
+    let scale = if args.quick { 0.1 } else { args.scale };
+    ensure!(scale > 0.0 && scale <= 1.0, "--scale: wants more than 0 and at most 1");
+    let here = std::env::current_exe().context("finding this program")?;
+    let beside = here.parent().unwrap_or(Path::new("."));
+    say("signatures");
+    let mut bench = Bench {
+        althing: args.althing.clone().unwrap_or_else(|| beside.join("althing")),
+        guests: args.guests.clone(),
+        etcd: args.etcd.clone(),
+        dir: TempDir::with_prefix_in("althing-bench-", beside).context("making a directory")?,
+        scale,
+        runtime: Runtime::new().context("starting threads")?,
+        crypto: raw::Crypto::measure(scale),
+        loads: BTreeMap::new(),
+        table: Table::default(),
+    };
+    // What others are compared with comes first; the table is in the order of the letters.
+    type Section = fn(&mut Bench) -> Result<()>;
+    let order: [(&str, Section); 7] = [
+        ("a", raw::run),
+        ("h", etcd::run),
+        ("b", writes::puts),
+        ("c", writes::calls),
+        ("d", inside::run),
+        ("e", ingest::run),
+        // Both look at the same long history.
+        ("fg", restart::run),
+    ];
+    for (letters, section) in order {
+        if letters.chars().any(|letter| sections.contains(letter)) {
+            section(&mut bench).with_context(|| format!("section {letters}"))?;
+        }
+    }
+    println!("{}", bench.table.render(scale));
+    Ok(())
+}
+
+fn sections(text: &str) -> Result<String> {
+    let known = |c: char| matches!(c, 'a'..='h');
+    ensure!(
+        !text.is_empty() && text.chars().all(known),
+        "sections {text:?}: wants letters from a to h, like abh"
+    );
+    Ok(text.to_owned())
+}

@@ -154,7 +154,8 @@ impl Toolchain {
 /// Has the toolchain in use a standard library for the target?
 fn has_target() -> bool {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output();
+    let output =
+        Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output();
     output.is_ok_and(|output| {
         let dir = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         // The directory may be there without the library.
@@ -195,7 +196,11 @@ fn is_root() -> bool {
 }
 
 fn works(command: &mut Command) -> bool {
-    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 pub(crate) fn run(command: &mut Command) -> Result<()> {

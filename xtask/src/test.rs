@@ -10,8 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+type Step = fn() -> Result<Tested>;
+
 /// What is done, in this order. A step says how many tests it ran.
-const STEPS: &[(&str, fn() -> Result<Tested>)] = &[
+const STEPS: &[(&str, Step)] = &[
     ("format", format),
     ("purity of the machine", purity),
     ("guests", build_guests),
@@ -168,7 +170,9 @@ fn purity() -> Result<Tested> {
 /// The same for the workspace of the guests, apart from what they are when they are components.
 fn in_guests(cargo: &mut Command) -> &mut Command {
     let root = guests::root();
-    cargo.current_dir(root.join("guests")).env("CARGO_TARGET_DIR", root.join("target/guests/native"))
+    cargo
+        .current_dir(root.join("guests"))
+        .env("CARGO_TARGET_DIR", root.join("target/guests/native"))
 }
 
 fn has(subcommand: &str) -> bool {

@@ -132,8 +132,8 @@ fn trace(cli: &Cli) {
         _ => "trace",
     };
     let filter = EnvFilter::try_from_env("ALTHING_LOG").unwrap_or_else(|_| {
-        // The crates below speak on a level of their own: only ours follow -v from the start.
-        let below = if cli.globals.verbose > 2 { "debug" } else { "warn" };
+        // The crates below follow -v late, and consensus warns of what is no news with one voter.
+        let below = if cli.globals.verbose > 2 { "debug" } else { "warn,openraft=error" };
         EnvFilter::new(format!("{below},althing={level}"))
     });
     let terminal = io::IsTerminal::is_terminal(&io::stderr());
@@ -171,7 +171,12 @@ mod tests {
     fn no_command_takes_a_global_flag_for_its_own() {
         fn check(command: &clap::Command, globals: &[&clap::Id]) {
             for argument in command.get_arguments() {
-                assert!(!globals.contains(&argument.get_id()), "{} {}", command.get_name(), argument.get_id());
+                assert!(
+                    !globals.contains(&argument.get_id()),
+                    "{} {}",
+                    command.get_name(),
+                    argument.get_id()
+                );
             }
             command.get_subcommands().for_each(|below| check(below, globals));
         }

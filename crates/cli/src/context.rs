@@ -25,7 +25,7 @@ pub(crate) struct Globals {
     /// Data directory of the node on this machine [default: althing in the user's data directory]
     #[arg(long, global = true, env = "ALTHING_DATA", value_name = "DIR", hide_env_values = true, help_heading = NODE)]
     pub data: Option<PathBuf>,
-    /// Configuration of the node, for up and init [default: config/host.toml beside the data]
+    /// Configuration of the node, for up [default: config/host.toml beside the data]
     #[arg(long, global = true, env = "ALTHING_CONFIG", value_name = "FILE", hide_env_values = true, help_heading = NODE)]
     pub config: Option<PathBuf>,
     /// Address of the node, when it is not that of the data directory
@@ -120,7 +120,8 @@ impl Context {
     /// # Errors
     /// `unavailable`, when none runs there.
     pub(crate) async fn patient_remote(&self) -> Result<Remote> {
-        Remote::connect(&self.endpoint()?, self.signer()?, self.globals.read, ANSWER_WAIT_LONG).await
+        Remote::connect(&self.endpoint()?, self.signer()?, self.globals.read, ANSWER_WAIT_LONG)
+            .await
     }
 
     fn endpoint(&self) -> Result<Endpoint> {

@@ -53,14 +53,19 @@ impl Package {
     ///
     /// # Errors
     /// `not-found` for a missing file, `invalid` for one that is not understood.
-    pub(crate) fn read(file: &Path, manifest: Option<&Path>, program: Option<&str>) -> Result<Self> {
+    pub(crate) fn read(
+        file: &Path,
+        manifest: Option<&Path>,
+        program: Option<&str>,
+    ) -> Result<Self> {
         let image = image(file)?;
         let path = match manifest {
             Some(path) => path.to_owned(),
             None => beside(file)?,
         };
         let text = fs::read_to_string(&path).map_err(|e| file_error(&path, &e))?;
-        let refused = |e: &dyn std::fmt::Display| Error::invalid(format!("manifest {}: {e}", path.display()));
+        let refused =
+            |e: &dyn std::fmt::Display| Error::invalid(format!("manifest {}: {e}", path.display()));
         let written: Written = toml::from_str(&text).map_err(|e| refused(&e))?;
         let name = program.map_or(written.name, str::to_owned);
         Ok(Self {
@@ -158,7 +163,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.wasm");
         fs::write(&file, COMPONENT).unwrap();
-        for (text, word) in [("name = \"x\"\nfule = 1\n", "fule"), ("name = \"Not An Id\"", "program id")] {
+        for (text, word) in
+            [("name = \"x\"\nfule = 1\n", "fule"), ("name = \"Not An Id\"", "program id")]
+        {
             fs::write(dir.path().join("x.toml"), text).unwrap();
             let error = Package::read(&file, None, None).unwrap_err();
             assert!(error.kind == Kind::Invalid && error.message.contains(word), "{error}");

@@ -1,6 +1,6 @@
 //! The data directory: made whole, held by one process, and the same after a restart.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! Who is let in: tokens, Host, Origin, and how much.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! Events: over SSE and gRPC, live, filtered, and picked up where one was cut off.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 
@@ -20,7 +20,7 @@ const IDLE: &str = r#"(component
   (func $run (param "method" string) (param "args" (list u8))
     (result (result (list u8) (error string)))
     (canon lift (core func $idle "run")
-      (memory $idle "memory") (realloc (func $idle "realloc"))))
+      (memory (core memory $idle "memory")) (realloc (core func $idle "realloc"))))
   (export "apply" (func $run))
   (export "query" (func $run)))"#;
 
@@ -38,7 +38,8 @@ async fn upload(test: &TestNode) -> Hash {
 /// One entry with two events: `program` is staged and activated.
 async fn deploy(test: &TestNode, program: &str, image: &Hash) -> u64 {
     let image = image.0.to_vec();
-    let stage = v1::Stage { program: program.into(), image: image.clone(), manifest: None };
+    let manifest = Some(v1::Manifest::default());
+    let stage = v1::Stage { program: program.into(), image: image.clone(), manifest };
     let activate = v1::Activate { program: program.into(), image };
     let instruction = |each: v1::Instruction| {
         let args = BASE64.encode(&each.args);

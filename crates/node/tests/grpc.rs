@@ -1,6 +1,6 @@
 //! gRPC: calls, envelopes good and bad, streams.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 
@@ -181,9 +181,11 @@ async fn a_client_that_reads_no_answers_is_not_read_either() {
     let session = open(&test, &mut grpc).await;
     let large = vec![sys::put("/large", vec![0; 60_000])];
     submit(&mut grpc, test.signed(&test.founder, session, 1, large)).await.unwrap();
-    // Each answer is as large as an answer may be.
+    // Question and answer are both large: what the transport holds is soon full.
     let get = v1::Op { op: Some(v1::op::Op::Get(v1::Get { key: b"/large".to_vec() })) };
-    let read = v1::Txn { success: vec![get], ..Default::default() };
+    let unused = v1::Put { key: b"/unused".to_vec(), value: vec![0; 200_000] };
+    let unused = v1::Op { op: Some(v1::op::Op::Put(unused)) };
+    let read = v1::Txn { success: vec![get], failure: vec![unused], ..Default::default() };
 
     let (send, receive) = tokio::sync::mpsc::channel(1);
     let incoming = tokio_stream::wrappers::ReceiverStream::new(receive);

@@ -1,6 +1,6 @@
 //! HTTP: calls, the log, events, metrics.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 

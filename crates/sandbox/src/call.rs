@@ -1,10 +1,10 @@
 //! Calling an image: a fresh instance, its limits, and what became of it.
 
-use crate::{Halt, Host, LoadError, fault::Stop, fuel, host::NoHost, limits};
+use crate::{Halt, Host, LoadError, fault::Stop, host::NoHost, limits};
 use althing_protocol::{Error, Hash, Kind, limits::GUEST_MEMORY_BYTES_MAX};
 use std::{any::Any, sync::Arc};
 use wasmtime::{
-    ResourceLimiter, Store,
+    ResourceLimiter, Store, Trap,
     component::{ComponentExportIndex, Instance, InstancePre},
 };
 
@@ -26,7 +26,7 @@ pub struct Call<'a> {
     pub method: &'a str,
     /// Its second argument.
     pub args: &'a [u8],
-    /// Fuel it may use.
+    /// Fuel it may use: a call that uses all of it has failed.
     pub fuel: u64,
     /// Linear memory it may have.
     pub memory_bytes_max: u64,
@@ -56,6 +56,7 @@ pub(crate) struct Linked {
     pub(crate) apply: ComponentExportIndex,
     pub(crate) query: ComponentExportIndex,
     pub(crate) memory_bytes_min: u64,
+    pub(crate) instantiation_fuel: u64,
 }
 
 /// Is the guest being set up, or does it run?
@@ -183,7 +184,7 @@ impl Image {
         store.limiter(|state| state);
         store.set_hostcall_fuel(limits::TRANSFER_BYTES_MAX);
         store.set_max_component_handles(limits::HANDLES_MAX);
-        store.set_fuel(fuel::INSTANTIATION)?;
+        store.set_fuel(self.0.instantiation_fuel)?;
         Ok(self.0.pre.instantiate(store)?)
     }
 
@@ -219,6 +220,12 @@ fn finish(
     let program = &state.host.context().program;
     let failed = |kind, text: &str| Err(Error::new(kind, format!("{program}: {text}")));
     let used = call.fuel.saturating_sub(fuel_left);
+    let ran = match ran {
+        // The engine looks at the fuel where functions start and loops repeat, so a guest may return
+        // having used more than it had.
+        Ok(_) if fuel_left == 0 => Err(Trap::OutOfFuel.into()),
+        ran => ran,
+    };
     let (output, fuel_used) = match ran {
         Ok(Ok(output)) if output.len() <= call.output_bytes_max => (Ok(output), used),
         Ok(Ok(output)) => {

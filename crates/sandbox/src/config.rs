@@ -126,7 +126,7 @@ pub(crate) fn config(options: &EngineOptions) -> Config {
 /// Slots for `instances_max` calls at once, each as large as the limits allow, so that no guest
 /// meets the end of the pool before it meets a limit.
 fn pool(options: &EngineOptions) -> PoolingAllocationConfig {
-    let calls = options.instances_max;
+    let calls = options.instances_max.max(1);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(calls)
         .total_core_instances(calls.saturating_mul(limits::CORE_INSTANCES_MAX))

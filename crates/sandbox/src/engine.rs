@@ -4,7 +4,7 @@ use crate::{
     Halt,
     cache::Cache,
     call::{Image, Linked, State},
-    config, fault, imports, inspect,
+    config, fault, fuel, imports, inspect,
 };
 use althing_protocol::{Error, Hash};
 use std::path::PathBuf;
@@ -65,6 +65,12 @@ impl Engine {
         Ok(Self { engine, linker, cache })
     }
 
+    /// The engine below, with its configuration: what a bare call of it costs is measured beside
+    /// ours.
+    pub fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.engine
+    }
+
     /// Makes an image of the component `bytes`, whose hash is `hash`, and starts it once to see
     /// that it starts.
     ///
@@ -93,6 +99,7 @@ impl Engine {
             apply: export("apply")?,
             query: export("query")?,
             memory_bytes_min: inspection.memory_bytes_min,
+            instantiation_fuel: fuel::instantiation(bytes.len()),
         });
         image.try_start()?;
         Ok(image)

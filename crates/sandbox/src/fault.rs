@@ -51,6 +51,12 @@ impl From<Error> for Stop {
     }
 }
 
+impl From<Trap> for Stop {
+    fn from(trap: Trap) -> Self {
+        trapped(trap)
+    }
+}
+
 /// Did the host run out of something, or is it wrong itself?
 pub(crate) fn is_node(error: &Error) -> bool {
     error.is::<OutOfMemory>()

@@ -3,10 +3,13 @@
 
 use wasmtime::{OperatorCost, VariableOperatorCost};
 
-/// Fuel that an instantiation may use. It is not charged to the call: a part of it depends on how
-/// the host fills memories. Every instantiation of an image does the same work, since it knows no
-/// input, so an image that starts once always starts.
-pub(crate) const INSTANTIATION: u64 = 100_000_000;
+/// Fuel that the instantiation of a component of `bytes` may use: some for its start functions, and
+/// enough to copy all its data. It is not charged to the call, since a part of it depends on how the
+/// host fills memories. Every instantiation of an image does the same work, for it knows no input:
+/// an image that starts once always starts.
+pub(crate) fn instantiation(bytes: usize) -> u64 {
+    10_000_000 + 2 * bytes as u64
+}
 
 /// Reading who calls, and when.
 pub(crate) const CONTEXT: u64 = 500;

@@ -6,7 +6,9 @@ mod common;
 
 use althing_protocol::{Hash, Kind};
 use althing_sandbox::{Call, Engine, EngineOptions, LoadError};
-use common::{FUEL, MEMORY, apply, component, engine, fails, image, module, query, run};
+use common::{
+    FUEL, MEMORY, Memory, apply, component, engine, fails, image, load, module, query, run,
+};
 
 /// The call fails as `text` says, and costs all of its fuel.
 fn faults(items: &str, body: &str, kind: Kind, text: &str) {
@@ -177,11 +179,11 @@ fn a_call_with_little_fuel_stops_wherever_it_is() {
     let image = image("", body);
     let (_, finished) = run(&image, apply(b""));
     let enough = finished.fuel_used;
-    for fuel in (0..enough).step_by(97).chain([enough - 1]) {
+    for fuel in (0..enough).step_by(97).chain([enough - 1, enough]) {
         let (error, used) = fails(&image, Call { fuel, ..apply(b"") });
         assert_eq!((error.kind, used), (Kind::Exhausted, fuel), "with {fuel} of {enough}");
     }
-    let (_, finished) = run(&image, Call { fuel: enough, ..apply(b"") });
+    let (_, finished) = run(&image, Call { fuel: enough + 1, ..apply(b"") });
     assert_eq!((finished.output, finished.fuel_used), (Ok(vec![]), enough));
 }
 
@@ -199,10 +201,9 @@ fn does_not_start(items: &str, why: &str) {
 fn misbehaves_while_it_starts() {
     let start = |body: &str| format!("(func $s {body}) (start $s)");
     does_not_start(&start("(drop (call $index))"), "called the import context.index while");
-    does_not_start(
-        &start("(call $log (i32.const 0) (i32.const 0) (i32.const 1))"),
-        "called the import log.log while it was instantiated",
-    );
+    // Imports that need its memory are not even there yet.
+    let log = "(call $log (i32.const 0) (i32.const 0) (i32.const 1))";
+    does_not_start(&start(log), "call of a null function");
     does_not_start(&start("(loop $l (br $l))"), "used all its fuel");
     does_not_start(&start("unreachable"), "unreachable code");
     does_not_start("(data (i32.const 0x7ffffff0) \"x\")", "memory access out of bounds");
@@ -210,10 +211,17 @@ fn misbehaves_while_it_starts() {
 
 #[test]
 fn one_call_too_many_for_the_pool_halts() {
-    // A pool without slots: the node's own trouble, not the guest's.
-    let options = EngineOptions { instances_max: 0, ..EngineOptions::default() };
-    let Ok(engine) = Engine::new(&options) else { return };
-    let component = component(&module("", "unreachable"));
-    let loaded = engine.load(&Hash::of(&component), &component);
-    assert!(matches!(loaded, Err(LoadError::Halt(_))));
+    let body =
+        "(call $get (i32.const 0) (i32.const 1) (global.get $ret)) (call $told (i32.const 0))";
+    let component = component(&module("", body));
+    for (instances_max, runs) in [(1, false), (2, true)] {
+        let options = EngineOptions { instances_max, ..EngineOptions::default() };
+        let image = load(&Engine::new(&options).unwrap(), &component);
+        let nested = Some(image.clone());
+        let (host, outer) = image.call(Memory { nested, ..Memory::default() }, apply(b""));
+        assert!(outer.unwrap().output.is_ok());
+        // The node's own trouble, not the guest's.
+        let inner = host.nested_result.unwrap();
+        assert_eq!(inner.is_ok(), runs, "{inner:?}");
+    }
 }

@@ -96,17 +96,11 @@ fn a_batch_of_files_fits_the_default_fuel() {
         let finished;
         (host, finished) = call(&image, host, batch);
         assert_eq!(output(&finished)["added"], size, "{finished:?}");
-        println!("{size} files: {} units of fuel each", finished.fuel_used / size);
         assert!(finished.fuel_used / size < 90_000, "{}", finished.fuel_used / size);
     }
     let by_tag = Call { method: "by_tag", ..query(br#"{"tag":"text","limit":1000}"#) };
     let (_, finished) = call(&image, host, by_tag);
     assert_eq!(output(&finished)["more"], true);
-    println!(
-        "a page of {}: {}",
-        output(&finished)["items"].as_array().unwrap().len(),
-        finished.fuel_used
-    );
 }
 
 #[test]

@@ -73,8 +73,9 @@ fn an_import_of_another_type_is_refused_when_it_is_linked() {
              (core instance $i (instantiate $m))
              (type $f (func (param "method" string) (param "args" (list u8))
                (result (result (list u8) (error string)))))
-             (func $f (type $f) (canon lift (core func $i "f") (memory $i "memory")
-               (realloc (func $i "realloc"))))
+             (func $f (type $f) (canon lift (core func $i "f")
+               (memory (core memory $i "memory"))
+               (realloc (core func $i "realloc"))))
              (export "apply" (func $f))
              (export "query" (func $f)))"#,
     )
@@ -135,4 +136,32 @@ fn bytes_of_another_hash() {
     let loaded = engine().load(&Hash::of(b"another"), &component);
     let Err(LoadError::Refused(error)) = loaded else { panic!() };
     assert!(error.message.contains("fetch it again"), "{error}");
+}
+
+#[test]
+fn a_flipped_bit_never_panics() {
+    let whole = component(&module("", "unreachable"));
+    for at in 0..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1 << (at % 8);
+        drop(inspect(&damaged));
+    }
+}
+
+/// [`module`] imports every function that `wit/contract` declares, so the tests that call it prove
+/// that the world and the sandbox agree.
+#[test]
+fn the_tests_import_the_whole_world() {
+    let module = module("", "unreachable");
+    let (resolve, _) = common::world();
+    let mut functions = 0;
+    for (_, interface) in &resolve.interfaces {
+        let name = interface.name.as_deref().unwrap();
+        for function in interface.functions.keys() {
+            let import = format!("\"althing:contract/{name}@0.1.0\" \"{function}\"");
+            assert!(module.contains(&import), "{import}");
+            functions += 1;
+        }
+    }
+    assert_eq!(module.matches("(import ").count(), functions);
 }

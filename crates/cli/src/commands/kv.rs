@@ -239,7 +239,7 @@ fn key_of(pair: &Value) -> Value {
 
 async fn list(context: &Context, args: List) -> Outcome {
     let remote = context.remote().await?;
-let mut pages = Pages::new(&remote, args.prefix.as_bytes()).after(args.after).limit(args.limit);
+    let mut pages = Pages::new(&remote, args.prefix.as_bytes()).after(args.after).limit(args.limit);
     let mut items = Vec::new();
     while let Some(page) = pages.next().await? {
         items.extend(page);

@@ -101,7 +101,10 @@ async fn show(context: &Context, args: Show) -> Outcome {
     let remote = context.remote().await?;
     let found = entries(&remote, args.index, 1).await?.into_iter().next();
     let entry = found.ok_or_else(|| {
-        Error::not_found(format!("entry {}: not in the log yet; `althing status` names the last", args.index))
+        Error::not_found(format!(
+            "entry {}: not in the log yet; `althing status` names the last",
+            args.index
+        ))
     })?;
     context.out.show(&entry, || page(&entry))
 }
@@ -113,7 +116,8 @@ fn line(entry: &Value) -> String {
         [] => text(entry, "kind"),
         _ => format!("{}  {}", short(&text(entry, "author")), calls(instructions)),
     };
-    let failed = instructions.iter().find(|instruction| instruction["outcome"]["ok"] == Value::Bool(false));
+    let failed =
+        instructions.iter().find(|instruction| instruction["outcome"]["ok"] == Value::Bool(false));
     if let Some(outcome) = failed.map(|instruction| &instruction["outcome"]) {
         let message = preview(text(outcome, "message").as_bytes(), 60);
         said.push_str(&format!("  ({}: {message})", text(outcome, "kind")));
@@ -135,13 +139,19 @@ fn calls(instructions: &[Value]) -> String {
             _ => runs.push((name, 1)),
         }
     }
-    let told = runs.into_iter().map(|(name, count)| if count == 1 { name } else { format!("{name} x{count}") });
+    let told = runs
+        .into_iter()
+        .map(|(name, count)| if count == 1 { name } else { format!("{name} x{count}") });
     told.collect::<Vec<_>>().join(", ")
 }
 
 /// An entry on a page.
 fn page(entry: &Value) -> String {
-    let mut pairs = vec![("index", text(entry, "index")), ("term", text(entry, "term")), ("kind", text(entry, "kind"))];
+    let mut pairs = vec![
+        ("index", text(entry, "index")),
+        ("term", text(entry, "term")),
+        ("kind", text(entry, "kind")),
+    ];
     if entry.get("timestamp_us").is_some() {
         pairs.push(("time", time(entry)));
     }
@@ -155,7 +165,9 @@ fn page(entry: &Value) -> String {
         pairs.push(("holds", String::new()));
         pairs.extend(values);
     }
-    let instructions = rows(entry, "instructions").iter().map(|instruction| format!("\n\n{}", called(instruction)));
+    let instructions = rows(entry, "instructions")
+        .iter()
+        .map(|instruction| format!("\n\n{}", called(instruction)));
     fields(&pairs) + &instructions.collect::<String>()
 }
 
@@ -169,7 +181,11 @@ fn called(instruction: &Value) -> String {
         None => "its outcome is no longer kept".to_owned(),
         Some(Value::Bool(true)) => {
             let gave = format!("{}{}", text(outcome, "output"), text(outcome, "output_base64"));
-            format!("ok, fuel {}  {}", output::number(number(outcome, "fuel")), preview(gave.as_bytes(), 80))
+            format!(
+                "ok, fuel {}  {}",
+                output::number(number(outcome, "fuel")),
+                preview(gave.as_bytes(), 80)
+            )
         }
         Some(_) => format!("{}: {}", text(outcome, "kind"), text(outcome, "message")),
     };
@@ -218,7 +234,8 @@ mod tests {
     use super::*;
 
     fn entry() -> Value {
-        let put = |ok: Value| json!({ "program": "sys", "method": "put", "key": "/a", "outcome": ok });
+        let put =
+            |ok: Value| json!({ "program": "sys", "method": "put", "key": "/a", "outcome": ok });
         json!({
             "index": 7, "term": 1, "kind": "signed", "timestamp_us": 1_500_000, "author": "ab".repeat(32),
             "session": 3, "sequence": 9,

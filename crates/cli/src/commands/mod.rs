@@ -39,7 +39,6 @@ fn rows<'a>(output: &'a Value, field: &str) -> &'a [Value] {
 fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        Value::Null => String::new(),
         other => serde_json::to_string_pretty(other).unwrap_or_default(),
     }
 }

@@ -84,9 +84,9 @@ pub(crate) struct Logs {
     /// Wait for more
     #[arg(short, long)]
     follow: bool,
-    /// Lines at most to begin with
-    #[arg(long, default_value_t = 100)]
-    limit: u64,
+    /// How many of the last lines
+    #[arg(short = 'n', long, default_value_t = 100, value_name = "LINES")]
+    lines: usize,
 }
 
 pub(crate) async fn deploy(context: &Context, args: Deploy) -> Outcome {
@@ -117,8 +117,7 @@ pub(crate) async fn deploy_package(
     let (program, hash) = (package.program.as_str(), package.hash.to_string());
     let state = |state: &str| json!({ "program": program, "image": hash, "state": state });
     let programs = remote.call("query:program.list.v1", json!({})).await?;
-    let own =
-        rows(&programs, "programs").iter().find(|row| text(row, "program") == program);
+    let own = rows(&programs, "programs").iter().find(|row| text(row, "program") == program);
     let image = |field: &str| own.and_then(|own| own.get(field)).map(|info| text(info, "image"));
     if image("active").as_ref() == Some(&hash) {
         return Ok(state("unchanged"));
@@ -128,8 +127,7 @@ pub(crate) async fn deploy_package(
     }
     if image("staged").as_ref() != Some(&hash) {
         upload(context, remote, package).await?;
-        let input =
-            json!({ "program": program, "image": hash, "manifest": package.manifest });
+        let input = json!({ "program": program, "image": hash, "manifest": package.manifest });
         remote.call("action:program.stage.v1", input).await?;
     }
     let input = json!({ "program": program, "image": hash });
@@ -161,7 +159,9 @@ pub(crate) async fn programs(context: &Context, _: Programs) -> Outcome {
     context.out.show(&output, || {
         let row = |program: &Value| {
             let (active, staged) = (program.get("active"), program.get("staged"));
-            let of = |info: Option<&Value>, field| info.map(|info| text(info, field)).unwrap_or_default();
+            let of = |info: Option<&Value>, field| {
+                info.map(|info| text(info, field)).unwrap_or_default()
+            };
             vec![
                 text(program, "program"),
                 of(active.or(staged), "version"),
@@ -233,12 +233,15 @@ fn given(context: &Context, output: &Value) -> Outcome {
 
 pub(crate) async fn logs(context: &Context, args: Logs) -> Outcome {
     const POLL: Duration = Duration::from_millis(500);
+    /// As many as a node keeps.
+    const LINES_MAX: u64 = 1_000;
     let remote = context.remote().await?;
-    let mut input = json!({ "program": args.program, "limit": args.limit });
+    let mut input = json!({ "program": args.program, "limit": LINES_MAX });
+    let mut wanted = args.lines;
     loop {
         let output = remote.call("query:program.logs.v1", input.clone()).await?;
         let lines = rows(&output, "lines");
-        for line in lines {
+        for line in &lines[lines.len().saturating_sub(wanted)..] {
             context.out.item(line, || {
                 format!(
                     "{:>8}  {:5}  {}",
@@ -254,6 +257,7 @@ pub(crate) async fn logs(context: &Context, args: Logs) -> Outcome {
         if !args.follow {
             return Ok(());
         }
+        wanted = usize::MAX;
         tokio::time::sleep(POLL).await;
     }
 }

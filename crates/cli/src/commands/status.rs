@@ -39,8 +39,18 @@ fn shown(status: &Value) -> String {
         ("result chain", text(status, "result_chain")),
         ("state hash", text(status, "state_hash")),
         ("waiting", count("queued")),
-        ("instructions", format!("{} since the start, {} failed", count("instructions"), count("failures"))),
-        ("disk", if is("is_disk_low") { format!("{disk}: too little, writes are refused") } else { disk }),
+        (
+            "instructions",
+            format!("{} since the start, {} failed", count("instructions"), count("failures")),
+        ),
+        (
+            "disk",
+            if is("is_disk_low") {
+                format!("{disk}: too little, writes are refused")
+            } else {
+                disk
+            },
+        ),
     ];
     if status.get("stopped").is_some_and(Value::is_string) {
         pairs.insert(0, ("STOPPED", text(status, "stopped")));

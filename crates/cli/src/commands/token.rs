@@ -1,7 +1,12 @@
 //! `althing token`: callers that the node knows and keeps a key for.
 
 use super::{number, rows, text};
-use crate::{context::Context, exit::Outcome, output::{table, time}, values};
+use crate::{
+    context::Context,
+    exit::Outcome,
+    output::{table, time},
+    values,
+};
 use althing_protocol::Error;
 use serde_json::{Value, json};
 use std::{
@@ -88,7 +93,9 @@ fn write_secret(path: &Path, secret: &str) -> Result<(), Error> {
 async fn list(context: &Context) -> Outcome {
     let output = context.remote().await?.call("query:token.list.v1", json!({})).await?;
     context.out.show(&output, || {
-        let row = |caller: &Value| vec![text(caller, "name"), text(caller, "key"), time(number(caller, "created_us"))];
+        let row = |caller: &Value| {
+            vec![text(caller, "name"), text(caller, "key"), time(number(caller, "created_us"))]
+        };
         table(&["NAME", "KEY", "MADE"], rows(&output, "tokens").iter().map(row), "no callers")
     })
 }

@@ -15,6 +15,7 @@ use serde_json::json;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -54,16 +55,16 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
         init::init(&data, &args.name, init::founder(context)?)?;
     }
     let node = Node::start(config(context, &data, &args)?).await?;
-    let welcomed = welcome(context, &data, args.packages.as_deref()).await;
-    if welcomed.is_ok() {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        context.out.say("stopping")?;
-    }
+    let ran = match welcome(context, &data, args.packages.as_deref()).await {
+        Ok(()) => tokio::select! {
+            _ = interrupt.recv() => context.out.say("stopping"),
+            _ = terminate.recv() => context.out.say("stopping"),
+            error = fault(&node) => Err(error.into()),
+        },
+        refused => refused,
+    };
     let stopped = node.shutdown().await;
-    welcomed?;
+    ran?;
     Ok(stopped?)
 }
 
@@ -87,6 +88,17 @@ fn config(context: &Context, data: &Path, args: &Args) -> Result<Config> {
         overrides.flags.push(("http.listen".to_owned(), listen.to_string()));
     }
     Config::load(data, &overrides)
+}
+
+/// Waits for the realm to stop by itself: then whoever supervises this process should know.
+async fn fault(node: &Node) -> Error {
+    const LOOK: Duration = Duration::from_secs(1);
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if let Some(reason) = node.realm().stopped() {
+            return Error::unavailable(format!("realm: stopped: {reason}"));
+        }
+    }
 }
 
 /// Deploys what is wanted, and tells where the node is and what to try.

@@ -198,7 +198,9 @@ impl Shared {
             let input = json!({ "instructions": list });
             let output = self.remote.call("action:instruction.submit.v1", input).await?;
             let outcomes = output["outcomes"].as_array().into_iter().flatten();
-            return Ok(outcomes.map(|outcome| values::extract(outcome, "output").unwrap_or_default()).collect());
+            return Ok(outcomes
+                .map(|outcome| values::extract(outcome, "output").unwrap_or_default())
+                .collect());
         }
         let stream = self.stream.get_or_try_init(|| self.remote.client.submit_stream()).await?;
         let outcomes = stream.send(instructions).await?.await?;

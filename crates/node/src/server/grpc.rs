@@ -186,7 +186,7 @@ async fn next_entry(feed: &mut LogFeed) -> Result<Option<LogEntry>> {
     Ok(entry.map(|entry| LogEntry {
         index: entry.index,
         term: entry.term,
-        entry: entry.entry.map(Into::into).unwrap_or_default(),
+        entry: entry.entry.unwrap_or_default(),
         result: entry.result.map(Into::into),
     }))
 }

@@ -15,7 +15,6 @@ pub const FUEL: u64 = 50_000_000;
 pub const MEMORY: u64 = 16 << 20;
 
 /// A host whose keyspace is a map.
-#[derive(Debug)]
 pub struct Memory {
     pub db: BTreeMap<Vec<u8>, Arc<[u8]>>,
     pub events: Vec<(String, Vec<u8>)>,
@@ -23,6 +22,10 @@ pub struct Memory {
     pub context: CallContext,
     /// What every access to the keyspace gives instead.
     pub failure: Option<HostError>,
+    /// Is called by the first read.
+    pub nested: Option<Image>,
+    /// What became of that.
+    pub nested_result: Option<Result<Finished, Halt>>,
 }
 
 impl Default for Memory {
@@ -39,6 +42,8 @@ impl Default for Memory {
                 program: "guest".into(),
             },
             failure: None,
+            nested: None,
+            nested_result: None,
         }
     }
 }
@@ -52,6 +57,9 @@ impl Memory {
 impl Host for Memory {
     fn db_get(&mut self, key: &[u8]) -> Result<Option<Arc<[u8]>>, HostError> {
         self.fail()?;
+        if let Some(image) = self.nested.take() {
+            self.nested_result = Some(image.call(Self::default(), apply(b"")).1);
+        }
         Ok(self.db.get(key).cloned())
     }
 
@@ -95,13 +103,19 @@ impl Host for Memory {
     }
 }
 
-/// A component of the world `contract` around the core module `module`.
-pub fn component(module: &str) -> Vec<u8> {
-    let mut wasm = wat::parse_str(module).unwrap();
+/// The world `contract`, as `wit/contract` says.
+pub fn world() -> (wit_parser::Resolve, wit_parser::WorldId) {
     let mut resolve = wit_parser::Resolve::default();
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/contract");
     let (package, _) = resolve.push_dir(wit).unwrap();
     let world = resolve.select_world(&[package], Some("contract")).unwrap();
+    (resolve, world)
+}
+
+/// A component of the world `contract` around the core module `module`.
+pub fn component(module: &str) -> Vec<u8> {
+    let mut wasm = wat::parse_str(module).unwrap();
+    let (resolve, world) = world();
     let encoding = wit_component::StringEncoding::UTF8;
     wit_component::embed_component_metadata(&mut wasm, &resolve, world, encoding).unwrap();
     wit_component::ComponentEncoder::default()

@@ -2,7 +2,7 @@
 //! same clients in the same loop, a connection each.
 
 use crate::{
-    Bench, CLIENTS,
+    Bench,
     load::{self, Done},
     process::Process,
     say,
@@ -48,7 +48,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let version = version.lines().next().and_then(|line| line.strip_prefix("etcd Version: "));
     let name = format!("etcd {}", version.unwrap_or("of an unknown version"));
     say(format_args!("h: puts to {name}"));
-    for (clients, sample) in CLIENTS.into_iter().zip(measure(bench)?) {
+    for (clients, sample) in bench.clients.into_iter().zip(measure(bench)?) {
         let what = format!("{name}: puts, {clients} client{}", if clients == 1 { "" } else { "s" });
         bench.table.add(Row::load('h', what, &sample).goes(sample.cpu()));
         bench.loads.insert((Load::Etcd, clients), sample);
@@ -63,7 +63,7 @@ fn measure(bench: &Bench) -> Result<Vec<load::Sample>> {
         let (process, url) = start(&bench.etcd, &dir)?;
         connect(&url).await?;
         let mut samples = Vec::new();
-        for clients in CLIENTS {
+        for clients in bench.clients {
             let mut loops = Vec::new();
             for at in 0..clients {
                 loops.push(Putter { at, grpc: Grpc::new(connect(&url).await?), number: 0 });

@@ -35,8 +35,11 @@ use table::Table;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// Clients at once, in the sections that load a server.
-pub(crate) const CLIENTS: [usize; 3] = [1, 64, 256];
+/// Clients at once, in the sections that load a server; and in a glimpse at them.
+const CLIENTS: [usize; 3] = [1, 64, 256];
+const CLIENTS_FEW: [usize; 3] = [1, 4, 16];
+/// Below this scale nothing is measured, only run.
+const GLIMPSE: f64 = 0.05;
 
 /// Measures Althing and prints one table.
 #[derive(Parser)]
@@ -69,7 +72,8 @@ pub(crate) struct Bench {
     pub(crate) etcd: PathBuf,
     /// On the disk that everything is measured on; gone at the end.
     pub(crate) dir: TempDir,
-    pub(crate) scale: f64,
+    scale: f64,
+    pub(crate) clients: [usize; 3],
     pub(crate) runtime: Runtime,
     pub(crate) crypto: raw::Crypto,
     /// Loads that later lines are compared with.
@@ -126,6 +130,7 @@ fn run(args: &Args) -> Result<()> {
         etcd: args.etcd.clone(),
         dir: TempDir::with_prefix_in("althing-bench-", beside).context("making a directory")?,
         scale,
+        clients: if scale < GLIMPSE { CLIENTS_FEW } else { CLIENTS },
         runtime: Runtime::new().context("starting threads")?,
         crypto: raw::Crypto::measure(scale),
         loads: BTreeMap::new(),

@@ -6,12 +6,11 @@
 
 use crate::{
     Bench,
-    load::Client as _,
     node::Node,
     raw::key,
     say,
     table::{Limit, Row, mebibytes, thousands, time},
-    writes::{KEYS, Streamed},
+    writes::{KEYS, put_entries},
 };
 use anyhow::{Context, Result};
 use std::{fs, time::Duration};
@@ -22,7 +21,7 @@ const TO_APPLY: u64 = 100_000;
 const RESTART_MAX: Duration = Duration::from_secs(2);
 const FRESH_BYTES_MAX: u64 = 40 << 20;
 const FULL_BYTES_MAX: u64 = 160 << 20;
-/// Batches of one that a stream keeps in flight.
+/// Entries that a writer keeps in flight.
 const DEPTH: usize = 64;
 /// Longer than the state waits before it flushes an idle realm.
 const IDLE: Duration = Duration::from_secs(8);
@@ -125,14 +124,8 @@ async fn write(node: &Node, count: u64) -> Result<()> {
     for at in 0..KEYS {
         node.admit(&key(at)).await?;
         let client = node.client(Some(key(at))).await?;
-        let mut stream = Streamed::of_entries(at as usize, &client, DEPTH).await?;
         let share = count / KEYS + u64::from(at < count % KEYS);
-        tasks.spawn(async move {
-            for _ in 0..share {
-                stream.next().await?;
-            }
-            anyhow::Ok(())
-        });
+        tasks.spawn(put_entries(at as usize, client, share, DEPTH));
     }
     while let Some(ended) = tasks.join_next().await {
         ended.context("a writer")??;

@@ -4,7 +4,7 @@
 //! them all. Two ways: one signature a request, or a stream of batches of 64 under one signature.
 
 use crate::{
-    Bench, CLIENTS,
+    Bench,
     load::{self, Client as _, Done, Sample, Window},
     node::Node,
     raw::key,
@@ -72,7 +72,7 @@ pub(crate) fn window(bench: &Bench) -> Window {
 pub(crate) fn puts(bench: &mut Bench) -> Result<()> {
     say("b: puts over gRPC");
     let (single, streamed) = measure(bench, put, "puts", false)?;
-    for (clients, sample) in CLIENTS.into_iter().zip(&single) {
+    for (clients, sample) in bench.clients.into_iter().zip(&single) {
         let etcd = bench.loads.get(&(Load::Etcd, clients)).cloned();
         let limit = etcd.as_ref().map(|etcd| {
             let text = format!("1 x etcd, {}", rate(etcd.per_second()));
@@ -80,7 +80,7 @@ pub(crate) fn puts(bench: &mut Bench) -> Result<()> {
         });
         let what = format!("puts, a signature each, {}", people(clients));
         bench.table.add(row(bench, 'b', &what, sample, 1).limit(limit));
-        if let Some(etcd) = etcd.filter(|_| Some(&clients) == CLIENTS.last()) {
+        if let Some(etcd) = etcd.filter(|_| Some(&clients) == bench.clients.last()) {
             let (ours, theirs) = (sample.quantile(0.99), etcd.quantile(0.99));
             let text = format!("etcd's, {}", time(theirs));
             let limit = Limit::at_most(text, ours.as_secs_f64(), theirs.as_secs_f64());
@@ -88,7 +88,7 @@ pub(crate) fn puts(bench: &mut Bench) -> Result<()> {
         }
         bench.loads.insert((Load::Puts, clients), sample.clone());
     }
-    for (clients, sample) in CLIENTS.into_iter().zip(&streamed) {
+    for (clients, sample) in bench.clients.into_iter().zip(&streamed) {
         let limit = bench.loads.get(&(Load::Etcd, clients)).map(|etcd| {
             let aim = 3.0 * etcd.per_second();
             let text = format!("3 x etcd, {}", rate(aim));
@@ -110,7 +110,7 @@ pub(crate) fn calls(bench: &mut Bench) -> Result<()> {
         (Load::CallsStreamed, Load::PutsStreamed, "signed by 64", BATCH, streamed),
     ];
     for (load, puts, how, per_signature, samples) in ways {
-        for (clients, sample) in CLIENTS.into_iter().zip(samples) {
+        for (clients, sample) in bench.clients.into_iter().zip(samples) {
             let limit = bench.loads.get(&(puts, clients)).map(|puts| {
                 let aim = 0.75 * puts.per_second();
                 let text = format!("0.75 of puts, {}", rate(aim));
@@ -151,14 +151,15 @@ fn measure(
         if calls {
             node.deploy(&bench.guest("counter"))?;
         }
-        let pool = connect(&node, work).await?;
+        let most = bench.clients.into_iter().max().unwrap_or(1);
+        let pool = connect(&node, work, most).await?;
         let (mut single, mut streamed) = (Vec::new(), Vec::new());
-        for clients in CLIENTS {
+        for clients in bench.clients {
             let chosen = pool.iter().take(clients).enumerate();
             let loops = chosen.map(|(at, client)| Single::new(at, client, work)).collect();
             single.push(load::run(loops, window, node.process.id()).await?);
         }
-        for clients in CLIENTS {
+        for clients in bench.clients {
             let depth = if clients == 1 { DEPTH_ALONE } else { 1 };
             let mut loops = Vec::new();
             for (at, client) in pool.iter().take(clients).enumerate() {
@@ -171,13 +172,13 @@ fn measure(
     })
 }
 
-/// As many clients as are ever needed, each connected and in a session.
-async fn connect(node: &Node, work: Work) -> Result<Vec<Arc<Client>>> {
+/// Clients, each connected and in a session.
+async fn connect(node: &Node, work: Work, clients: usize) -> Result<Vec<Arc<Client>>> {
     for number in 0..KEYS {
         node.admit(&key(number)).await?;
     }
     let mut pool = Vec::new();
-    for at in 0..CLIENTS.into_iter().max().unwrap_or(1) {
+    for at in 0..clients {
         let client = Arc::new(node.client(Some(key(at as u64 % KEYS))).await?);
         // One after the other: they would contend for the numbers of sessions.
         Single::new(at, &client, work).next().await?;
@@ -213,7 +214,7 @@ impl load::Client for Single {
 }
 
 /// A stream of signed batches, some in flight.
-pub(crate) struct Streamed {
+struct Streamed {
     at: usize,
     stream: SubmitStream,
     work: Work,
@@ -224,7 +225,7 @@ pub(crate) struct Streamed {
 }
 
 impl Streamed {
-    pub(crate) async fn open(
+    async fn open(
         at: usize,
         client: &Client,
         work: Work,
@@ -233,11 +234,6 @@ impl Streamed {
     ) -> Result<Self> {
         let stream = client.submit_stream().await?;
         Ok(Self { at, stream, work, batch, depth, number: 0, in_flight: VecDeque::new() })
-    }
-
-    /// A stream of small puts, each an entry of its own.
-    pub(crate) async fn of_entries(at: usize, client: &Client, depth: usize) -> Result<Self> {
-        Self::open(at, client, put, 1, depth).await
     }
 
     async fn fill(&mut self) -> Result<()> {
@@ -262,6 +258,24 @@ impl load::Client for Streamed {
         check(&outcomes, self.batch)?;
         Ok(Done { count: self.batch, took })
     }
+}
+
+/// Puts `count` entries of one instruction each, `depth` in flight.
+pub(crate) async fn put_entries(at: usize, client: Client, count: u64, depth: usize) -> Result<()> {
+    let stream = client.submit_stream().await?;
+    let mut in_flight = VecDeque::with_capacity(depth);
+    for number in 0..count {
+        if in_flight.len() == depth {
+            let first: Pending = in_flight.pop_front().context("nothing is in flight")?;
+            check(&first.await?, 1)?;
+        }
+        in_flight.push_back(stream.send(vec![put(at, number)]).await?);
+    }
+    for pending in in_flight {
+        check(&pending.await?, 1)?;
+    }
+    stream.finish().await;
+    Ok(())
 }
 
 /// A refused write is no write.

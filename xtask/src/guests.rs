@@ -1,4 +1,5 @@
-//! Builds the guests: `guests/NAME` becomes the component `target/guests/NAME.wasm`.
+//! Builds the guests: `guests/NAME` becomes a package, the component `target/guests/NAME.wasm` and its
+//! manifest `target/guests/NAME.toml`.
 //!
 //! A guest needs the standard library for wasm32-unknown-unknown. The first of these that works is
 //! taken:
@@ -36,6 +37,10 @@ pub(crate) fn build() -> Result<Vec<Guest>> {
         let module = fs::read(&module).with_context(|| format!("reading {}", module.display()))?;
         let component = out.join(format!("{name}.wasm"));
         write_if_changed(&component, &component_of(&name, &module)?)?;
+        let manifest = root.join("guests").join(&name).join("althing.toml");
+        let manifest =
+            fs::read(&manifest).with_context(|| format!("reading {}", manifest.display()))?;
+        write_if_changed(&component.with_extension("toml"), &manifest)?;
         guests.push(Guest { component });
     }
     Ok(guests)
@@ -173,7 +178,7 @@ fn debian_is_complete() -> bool {
         query.args(["--show", "--showformat", "${db:Status-Status}", *package]);
         query.output().is_ok_and(|output| output.stdout == b"installed")
     };
-    DEBIAN_PACKAGES.iter().all(|package| installed(&package))
+    DEBIAN_PACKAGES.iter().all(installed)
 }
 
 fn install_debian() -> Result<()> {

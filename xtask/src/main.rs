@@ -45,8 +45,16 @@ enum Task {
     Guests,
 }
 
-fn main() -> Result<ExitCode> {
-    match Args::parse().task {
+fn main() -> ExitCode {
+    run(Args::parse().task).unwrap_or_else(|error| {
+        let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+        eprintln!("error: {}", causes.join(": "));
+        ExitCode::FAILURE
+    })
+}
+
+fn run(task: Task) -> Result<ExitCode> {
+    match task {
         Task::Up { args } => up::run(&args)?,
         Task::Test { filter } => return test::run(filter.as_deref()),
         Task::Bench { args } => bench::run(&args)?,

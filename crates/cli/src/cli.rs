@@ -87,7 +87,7 @@ async fn run(cli: Cli) -> Outcome {
     let context = Context::new(cli.globals);
     match cli.command {
         Command::Up(args) => up::run(&context, args).await,
-        Command::Init(args) => init::run(&context, args).await,
+        Command::Init(args) => init::run(&context, &args),
         Command::Status(args) => status::run(&context, args).await,
         Command::Kv(command) => kv::run(&context, command).await,
         Command::Deploy(args) => program::deploy(&context, args).await,

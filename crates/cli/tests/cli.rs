@@ -95,6 +95,18 @@ fn a_tree_is_ingested_found_by_tag_and_the_same_after_a_restart() {
     let record: Value = serde_json::from_str(&record).unwrap();
     assert_eq!((&record["kind"], &record["size"]), (&json!("file"), &json!(6)));
 
+    user.says(&[
+        "call",
+        "tagger",
+        "set_rule",
+        r#"{"tag": "text", "rule": {"extensions": ["txt"]}}"#,
+    ]);
+    assert_eq!(counts(&user.json(&["ingest", tree, "--retag"])), [306, 0, 0, 0, 306, 0]);
+    let status = user.json(&["query", "tagger", "status"]);
+    assert_eq!(status["output"], json!({"files": 306, "remaining": 0}));
+    let tags = user.json(&["query", "tagger", "tags"]);
+    assert_eq!(tags["output"]["items"][1], json!({"tag": "text", "files": 300}));
+
     let before = user.json(&["status"]);
     node.interrupt();
     assert_eq!(user.fails(&["status"]).1, "unavailable");

@@ -189,12 +189,8 @@ impl<R: Replica, T: AsyncRuntime> Log<R, T> {
         let on_disk =
             self.replica.snapshot().await.map_err(|halt| self.fault.error(halt))?.position;
         let first = self.first_kept()?;
-        let within = self.store.first_within(self.config.keep_bytes_max);
-        let within = within.map_err(|error| self.fault.error(error))?;
-        let next = self.last()?.map_or(0, |last| last + 1);
-        let keep_from = next.saturating_sub(self.config.entries_keep).max(within);
-        let Some(kept) = keep_from.checked_sub(1) else { return Ok(first) };
-        let upto = durable.min(on_disk.index).min(kept);
+        let Some(spare) = self.keep_from()?.checked_sub(1) else { return Ok(first) };
+        let upto = durable.min(on_disk.index).min(spare);
         if on_disk.is_start() || upto < first {
             return Ok(first);
         }
@@ -205,6 +201,15 @@ impl<R: Replica, T: AsyncRuntime> Log<R, T> {
         self.engine.trigger().purge_log(upto).await.map_err(fatal)?;
         self.wait_for("the purge", |seen| seen.purged.is_some_and(|id| id.index >= upto)).await?;
         self.first_kept()
+    }
+
+    /// The first entry that compaction leaves: the configuration says how many entries, and how
+    /// many bytes of them.
+    pub fn keep_from(&self) -> Result<u64> {
+        let within = self.store.first_within(self.config.keep_bytes_max);
+        let within = within.map_err(|error| self.fault.error(error))?;
+        let next = self.last()?.map_or(0, |last| last + 1);
+        Ok(next.saturating_sub(self.config.entries_keep).max(within))
     }
 
     /// What there is to see of the log now.

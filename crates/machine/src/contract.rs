@@ -78,6 +78,11 @@ fn call(
     let call = Call { export, method, args, fuel, memory_bytes_max, output_bytes_max };
     let (host, finished) = compiled.call(host, call);
     let finished = finished?;
+    let mut host = host;
+    if finished.logs_dropped > 0 {
+        let text = format!("{} lines dropped: the call logged too much", finished.logs_dropped);
+        sandbox::Host::log(&mut host, Level::Warn, &text);
+    }
     Ok((host, (finished.output, finished.fuel_used)))
 }
 

@@ -1,5 +1,6 @@
 //! WASM programs: staged, activated, called, each in its own keyspace.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+// Tests may read files; the machine may not.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
 mod common;
 

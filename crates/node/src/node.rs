@@ -11,8 +11,12 @@ use althing_realm::{Options, Realm};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+/// How often a node looks whether its realm still runs.
+const STOPPED_CHECK: Duration = Duration::from_millis(500);
 
 /// A running node. It runs until [`shutdown`](Self::shutdown).
 pub struct Node {
@@ -72,6 +76,19 @@ impl Node {
         &self.host.realm
     }
 
+    /// Returns when the realm has stopped by itself, with the reason: it takes no writes any more,
+    /// and only a restart, once the cause is mended, changes that.
+    pub async fn failed(&self) -> Error {
+        loop {
+            if let Some(reason) = self.host.realm.stopped() {
+                return Error::unavailable(format!(
+                    "realm: stopped: {reason}; mend the cause, then start the node again"
+                ));
+            }
+            tokio::time::sleep(STOPPED_CHECK).await;
+        }
+    }
+
     /// Takes nothing more in, lets requests under way finish within their time, makes everything
     /// durable and ends. A second call does nothing.
     ///
@@ -85,6 +102,13 @@ impl Node {
         data_dir::remove(&data_dir::address(&self.dir))?;
         self.host.realm.shutdown().await?;
         served.map_err(|error| Error::internal(format!("server of {}: {error}", self.address)))
+    }
+}
+
+impl Drop for Node {
+    /// What was not shut down stops serving at least; the log has all that was acknowledged.
+    fn drop(&mut self) {
+        self.host.stopping.cancel();
     }
 }
 

@@ -1,18 +1,23 @@
 //! What keeps a realm within its bounds: the queue, the disk, the length of the log.
 
 use crate::{halt::internal, realm::Core, replica::RealmLog};
-use althing_protocol::{Error, Result};
+use althing_protocol::{Error, Hash, Result};
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{MissedTickBehavior, interval},
 };
 
-/// How often the disk is looked at.
+/// How often the disk and the length of the log are looked at.
 const TICK: Duration = Duration::from_secs(1);
+/// How often blobs that nothing needs are looked for.
+const BLOBS_TICK: Duration = Duration::from_secs(3_600);
+/// A blob that no program runs or has staged is removed when it is this old: it may have been
+/// uploaded to be staged, and the log after the state on disk may still name it.
+const BLOB_AGE: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// What a queue that is full asks its caller to wait, in milliseconds.
 const QUEUE_RETRY_MS: u64 = 50;
 /// What a full disk asks, in milliseconds.
@@ -80,13 +85,35 @@ impl Core {
 pub(crate) async fn run(core: Arc<Core>, log: RealmLog) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut blobs_looked_at = Instant::now();
     loop {
         ticks.tick().await;
+        if blobs_looked_at.elapsed() >= BLOBS_TICK {
+            blobs_looked_at = Instant::now();
+            if let Err(error) = collect_blobs(Arc::clone(&core)).await {
+                tracing::warn!(%error, "removing blobs that nothing needs");
+            }
+        }
         look_at_disk(&core);
         if let Err(error) = compact(&core, &log).await {
             tracing::warn!(%error, "compaction");
         }
     }
+}
+
+async fn collect_blobs(core: Arc<Core>) -> Result<()> {
+    let collect = move || {
+        let view = core.store.view();
+        for image in core.machine.images_in_use(&view).map_err(internal)? {
+            core.blobs.pin(Hash::try_from(image.as_slice())?);
+        }
+        let removed = core.blobs.remove_unpinned(BLOB_AGE).map_err(Error::from)?;
+        for hash in removed {
+            tracing::info!(%hash, "removed a blob that no program runs or has staged");
+        }
+        Ok(())
+    };
+    tokio::task::spawn_blocking(collect).await.map_err(internal)?
 }
 
 fn look_at_disk(core: &Core) {
@@ -100,12 +127,12 @@ fn look_at_disk(core: &Core) {
     }
 }
 
-/// Cuts the log behind the newest checkpoint that leaves `log_entries_keep` entries: from there a
-/// reader can verify what is kept.
+/// Cuts the log behind the newest checkpoint that leaves what the options say: from there a reader
+/// can verify what is kept.
 async fn compact(core: &Arc<Core>, log: &RealmLog) -> Result<()> {
     let durable = core.store.durable().index;
     let first = log.first_kept()?;
-    let newest = durable.saturating_sub(core.options.log_entries_keep);
+    let newest = log.keep_from()?.saturating_sub(1).min(durable);
     let boundary = newest - newest % althing_protocol::limits::CHECKPOINT_INTERVAL;
     if boundary <= first {
         return Ok(());

@@ -18,6 +18,8 @@ pub struct Options {
     pub log_flush_wait_us: u64,
     /// Entries that compaction leaves in the log.
     pub log_entries_keep: u64,
+    /// Bytes that compaction leaves in the log, where that is fewer entries.
+    pub log_bytes_keep: u64,
     /// Pages of the state in memory, in bytes.
     pub state_cache_bytes: usize,
     /// Unflushed state becomes durable after this long, in milliseconds.
@@ -38,6 +40,7 @@ impl Options {
             disk_low_water_bytes: 256 << 20,
             log_flush_wait_us: 50,
             log_entries_keep: 1_000_000,
+            log_bytes_keep: 1 << 30,
             state_cache_bytes: 16 << 20,
             state_flush_idle_ms: 5_000,
             view_lifetime_ms: 10_000,

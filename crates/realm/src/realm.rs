@@ -34,7 +34,7 @@ use std::{
     },
     thread::{self, JoinHandle},
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 /// Envelopes between the queue's permits and the door.
 const ARRIVALS_MAX: usize = 1_024;
@@ -75,6 +75,9 @@ pub(crate) struct Core {
     pub(crate) verified: Verified,
     pub(crate) stop: Stop,
     pub(crate) queue: Queue,
+    /// Queries of guests at a time: instances stay free for apply and for compiling, which must
+    /// never wait for a query.
+    pub(crate) query_slots: Semaphore,
     pub(crate) counters: Counters,
     pub(crate) flusher: FlusherHandle,
     /// The last index that was in the log when this process opened it: those entries were verified
@@ -258,6 +261,7 @@ impl Parts {
         let log = LogConfig {
             flush_wait_us: options.log_flush_wait_us,
             entries_keep: options.log_entries_keep,
+            keep_bytes_max: options.log_bytes_keep,
             ..LogConfig::new(dir.join("log"), FIRST_NODE)
         };
         let (arrivals_in, arrivals) = mpsc::channel(ARRIVALS_MAX);
@@ -265,6 +269,7 @@ impl Parts {
         let applied_index = store.view().applied().index;
         let core = Core {
             queue: Queue::new(options.queue_envelopes_max, options.queue_bytes_max),
+            query_slots: Semaphore::new(query_slots(&options)?),
             genesis,
             id,
             machine,
@@ -312,6 +317,20 @@ impl Parts {
             replica,
             running: Mutex::new(Some(running)),
         }))
+    }
+}
+
+/// # Errors
+/// `invalid` when there are too few instances for apply, for compiling and for one query.
+fn query_slots(options: &Options) -> Result<usize> {
+    const RESERVED: u32 = 2;
+    match options.guest_instances_max.checked_sub(RESERVED) {
+        Some(slots) if slots > 0 => Ok(slots as usize),
+        _ => Err(Error::invalid(format!(
+            "instances of guests at a time: {}, wants at least {}",
+            options.guest_instances_max,
+            RESERVED + 1
+        ))),
     }
 }
 

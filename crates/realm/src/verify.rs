@@ -40,7 +40,9 @@ pub struct Verified {
     pub entry_chain: String,
     /// Chain over results at `to`, as recomputed and as the state has it.
     pub result_chain: String,
-    /// State hash on disk, recomputed from every pair; at the state's own index.
+    /// The entry that the state on disk is of; the log holds what follows.
+    pub state_index: u64,
+    /// Hash of that state, recomputed from every pair.
     pub state_hash: String,
 }
 
@@ -76,6 +78,7 @@ impl Realm {
                 checkpoints: 0,
                 entry_chain: target.entry_chain.to_string(),
                 result_chain: target.result_chain.to_string(),
+                state_index: 0,
                 state_hash: String::new(),
             },
         };
@@ -101,6 +104,7 @@ impl Realm {
         let store = self.core.store.clone();
         let report = tokio::task::spawn_blocking(move || store.check()).await.map_err(internal)?;
         let report = report.map_err(|e| Error::internal(format!("state on disk: {e}")))?;
+        walk.done.state_index = report.applied.index;
         walk.done.state_hash = report.state_hash.to_string();
         Ok(walk.done)
     }

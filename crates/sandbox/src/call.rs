@@ -173,10 +173,12 @@ impl Image {
             Export::Query => &self.0.query,
         };
         let function = instance
-            .get_typed_func::<(&str, &[u8]), (Result<Vec<u8>, String>,)>(&mut *store, export)?;
+            .get_typed_func::<(&str, &[u8]), (Result<Vec<u8>, String>,)>(&mut *store, export)
+            .map_err(Stop::in_start)?;
         store.data_mut().phase = Phase::Running;
-        store.set_fuel(call.fuel)?;
-        let (returned,) = function.call(&mut *store, (call.method, call.args))?;
+        store.set_fuel(call.fuel).map_err(Stop::in_start)?;
+        let (returned,) =
+            function.call(&mut *store, (call.method, call.args)).map_err(Stop::in_call)?;
         Ok(returned)
     }
 
@@ -184,8 +186,8 @@ impl Image {
         store.limiter(|state| state);
         store.set_hostcall_fuel(limits::TRANSFER_BYTES_MAX);
         store.set_max_component_handles(limits::HANDLES_MAX);
-        store.set_fuel(self.0.instantiation_fuel)?;
-        Ok(self.0.pre.instantiate(store)?)
+        store.set_fuel(self.0.instantiation_fuel).map_err(Stop::in_start)?;
+        self.0.pre.instantiate(store).map_err(Stop::in_start)
     }
 
     /// Starts an instance and drops it: one that cannot start is refused before anyone calls it.

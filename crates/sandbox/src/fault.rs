@@ -24,36 +24,39 @@ pub(crate) enum Stop {
     Node(Halt),
 }
 
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        if let Some(halt) = error.downcast_ref::<Halt>() {
-            return Self::Node(halt.clone());
-        }
-        if let Some(broken) = error.downcast_ref::<Broken>() {
-            return Self::Guest(Kind::GuestFailed, broken.to_string());
-        }
-        if let Some(trap) = error.downcast_ref::<Trap>() {
-            return trapped(*trap);
-        }
-        if is_node(&error) {
-            return Self::Node(Halt::new(format!("{error:#}")));
-        }
-        // What is left are values that the guest passed or returned. The engine's words for it are
-        // its own business and may change with its version, so they stay out of the outcome.
-        Self::Guest(
-            Kind::GuestFailed,
-            format!(
+impl Stop {
+    /// How a call stopped with `error`.
+    pub(crate) fn in_call(error: Error) -> Self {
+        Self::known(&error).unwrap_or_else(|| {
+            // What is left are values that the guest passed or returned. The engine's words for it
+            // are its own business and may change with its version: they stay out of the outcome.
+            let text = format!(
                 "broke the canonical ABI: it passed or returned a value that is malformed, out of \
                  bounds or larger than {} bytes",
                 limits::TRANSFER_BYTES_MAX
-            ),
-        )
+            );
+            Self::Guest(Kind::GuestFailed, text)
+        })
     }
-}
 
-impl From<Trap> for Stop {
-    fn from(trap: Trap) -> Self {
-        trapped(trap)
+    /// How an instantiation stopped with `error`. It passes no values: what is left is a host that
+    /// could not reserve or map what the instance needs.
+    pub(crate) fn in_start(error: Error) -> Self {
+        Self::known(&error)
+            .unwrap_or_else(|| Self::Node(Halt::new(format!("instantiating a guest: {error:#}"))))
+    }
+
+    fn known(error: &Error) -> Option<Self> {
+        if let Some(halt) = error.downcast_ref::<Halt>() {
+            return Some(Self::Node(halt.clone()));
+        }
+        if let Some(broken) = error.downcast_ref::<Broken>() {
+            return Some(Self::Guest(Kind::GuestFailed, broken.to_string()));
+        }
+        if let Some(trap) = error.downcast_ref::<Trap>() {
+            return Some(Self::from(*trap));
+        }
+        is_node(error).then(|| Self::Node(Halt::new(format!("{error:#}"))))
     }
 }
 
@@ -65,30 +68,33 @@ pub(crate) fn is_node(error: &Error) -> bool {
         || error.is::<std::io::Error>()
 }
 
-fn trapped(trap: Trap) -> Stop {
-    let why = match trap {
-        Trap::OutOfFuel => {
-            return Stop::Guest(
-                Kind::Exhausted,
-                "used all its fuel; do less in one call, or raise fuel_max in its manifest".into(),
-            );
-        }
-        Trap::UnreachableCodeReached => "unreachable code (a panic or an abort)",
-        Trap::StackOverflow => "stack overflow (recursion too deep)",
-        Trap::MemoryOutOfBounds => "memory access out of bounds",
-        Trap::TableOutOfBounds => "table access out of bounds",
-        Trap::IndirectCallToNull => "call of a null function",
-        Trap::BadSignature => "call of a function of another type",
-        Trap::IntegerOverflow => "integer overflow",
-        Trap::IntegerDivisionByZero => "integer division by zero",
-        Trap::BadConversionToInteger => "conversion of a float that is no integer",
-        Trap::CannotEnterComponent => "entered while it must not be",
-        Trap::CannotLeaveComponent => "called an import where it must not",
-        Trap::InvalidChar => "invalid character",
-        Trap::StringOutOfBounds => "string out of bounds",
-        Trap::ListOutOfBounds => "list out of bounds",
-        // Traps of proposals that are off: they cannot happen, and have one text if they do.
-        _ => "an operation that is not offered",
-    };
-    Stop::Guest(Kind::GuestFailed, format!("trapped: {why}"))
+impl From<Trap> for Stop {
+    fn from(trap: Trap) -> Self {
+        let why = match trap {
+            Trap::OutOfFuel => {
+                return Self::Guest(
+                    Kind::Exhausted,
+                    "used all its fuel; do less in one call, or raise fuel_max in its manifest"
+                        .into(),
+                );
+            }
+            Trap::UnreachableCodeReached => "unreachable code (a panic or an abort)",
+            Trap::StackOverflow => "stack overflow (recursion too deep)",
+            Trap::MemoryOutOfBounds => "memory access out of bounds",
+            Trap::TableOutOfBounds => "table access out of bounds",
+            Trap::IndirectCallToNull => "call of a null function",
+            Trap::BadSignature => "call of a function of another type",
+            Trap::IntegerOverflow => "integer overflow",
+            Trap::IntegerDivisionByZero => "integer division by zero",
+            Trap::BadConversionToInteger => "conversion of a float that is no integer",
+            Trap::CannotEnterComponent => "entered while it must not be",
+            Trap::CannotLeaveComponent => "called an import where it must not",
+            Trap::InvalidChar => "invalid character",
+            Trap::StringOutOfBounds => "string out of bounds",
+            Trap::ListOutOfBounds => "list out of bounds",
+            // Traps of proposals that are off: they cannot happen, and have one text if they do.
+            _ => "an operation that is not offered",
+        };
+        Self::Guest(Kind::GuestFailed, format!("trapped: {why}"))
+    }
 }

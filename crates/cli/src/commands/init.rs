@@ -28,7 +28,7 @@ pub(crate) struct Args {
     founder: Option<String>,
 }
 
-pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
+pub(crate) fn run(context: &Context, args: &Args) -> Outcome {
     let data = context.data()?;
     let founder = match &args.founder {
         Some(name) => context.public_key(name)?,

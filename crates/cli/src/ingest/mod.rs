@@ -75,7 +75,7 @@ impl Ingest {
         let root = self.options.root.clone();
         let result = self.path(&root, Reach::Below, &mut summary).await;
         let result = match result {
-            Ok(()) => self.settle(&mut summary).await,
+            Ok(()) => self.settle_all(&mut summary).await,
             refused => refused,
         };
         self.bar.disable_steady_tick();
@@ -170,6 +170,12 @@ impl Ingest {
         }
         let done = self.sender.send(batch).await?;
         self.untagged(done, summary)
+    }
+
+    async fn settle_all(&mut self, summary: &mut Summary) -> Result<()> {
+        self.settle(summary).await?;
+        let Options { tags, retag, dry_run, .. } = self.options;
+        if tags && retag && !dry_run { self.sender.settle_rules().await } else { Ok(()) }
     }
 
     async fn settle(&mut self, summary: &mut Summary) -> Result<()> {

@@ -168,6 +168,25 @@ impl Sender {
         Ok(done)
     }
 
+    /// Has tagger look at all files again whose rules changed, step by step. It has seen them all
+    /// by now, so this only settles its books.
+    ///
+    /// # Errors
+    /// What refused a step.
+    pub(crate) async fn settle_rules(&self) -> Result<()> {
+        let mut before = u64::MAX;
+        loop {
+            let step = v1::Instruction::new(TAGGER, "retag", b"{}".to_vec());
+            let outputs = self.shared.submit(vec![step]).await?;
+            let remaining = outputs.first().map_or(0, |output| remaining(output));
+            // A tagger that gets nowhere is not asked for ever.
+            if remaining == 0 || remaining >= before {
+                return Ok(());
+            }
+            before = remaining;
+        }
+    }
+
     async fn one(&mut self) -> Result<Done> {
         match self.under_way.join_next().await {
             Some(Ok(done)) => done,
@@ -222,6 +241,12 @@ fn skipped(output: &[u8]) -> Vec<String> {
     }
     // Another tagger than ours may reply as it likes.
     serde_json::from_slice(output).map(|reply: Reply| reply.skipped).unwrap_or_default()
+}
+
+/// The files that tagger says it has to look at again.
+fn remaining(output: &[u8]) -> u64 {
+    let reply: Value = serde_json::from_slice(output).unwrap_or_default();
+    reply["remaining"].as_u64().unwrap_or(0)
 }
 
 fn instruction(instruction: &v1::Instruction) -> Value {

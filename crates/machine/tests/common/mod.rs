@@ -9,14 +9,14 @@ use althing_sandbox::{Engine, EngineOptions, Image, LoadError};
 use althing_state::{InMemoryBackend, Options, Store, Tip, View};
 use prost::Message;
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Arc, Mutex},
 };
 
 /// Images by hash, compiled on demand.
 pub struct TestImages {
     engine: Engine,
-    bytes: Mutex<HashMap<Hash, Vec<u8>>>,
+    bytes: Mutex<BTreeMap<Hash, Vec<u8>>>,
 }
 
 impl Images for TestImages {

@@ -141,6 +141,8 @@ async fn query(realm: Arc<Realm>, context: Context, input: QueryInput) -> Result
     let view = realm.view(context.read).await?;
     let index = view.applied().index;
     let caller = context.caller.key;
+    let slots = Arc::clone(&realm.core);
+    let _slot = slots.query_slots.acquire().await.map_err(internal)?;
     blocking(move || {
         let machine = &realm.core.machine;
         let asked = machine.query(view, caller, &input.program, &input.method, &args);

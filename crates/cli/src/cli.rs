@@ -2,7 +2,8 @@
 
 use crate::{
     commands::{
-        completions, grant, ingest, init, key, kv, log, ops, program, role, status, token, up,
+        completions, grant, ingest, init, key, kv, log, ops, program, role, snapshot, status, token,
+        up,
     },
     context::{Context, Globals},
     exit::{self, Outcome, Stop},
@@ -55,6 +56,8 @@ enum Command {
     #[command(subcommand)]
     Token(token::Command),
     #[command(subcommand)]
+    Snapshot(snapshot::Command),
+    #[command(subcommand)]
     Key(key::Command),
     #[command(subcommand)]
     Ops(ops::Command),
@@ -101,6 +104,7 @@ async fn run(cli: Cli) -> Outcome {
         Command::Grants(args) => grant::grants(&context, args).await,
         Command::Role(command) => role::run(&context, command).await,
         Command::Token(command) => token::run(&context, command).await,
+        Command::Snapshot(command) => snapshot::run(&context, command).await,
         Command::Key(command) => key::run(&context, command),
         Command::Ops(command) => ops::run(&context, command).await,
         Command::Ingest(args) => ingest::run(&context, args).await,

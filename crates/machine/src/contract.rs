@@ -2,7 +2,9 @@
 
 use crate::{Context, Fault, Halt, LogLine, Machine, context::Events, programs};
 use althing_protocol::{Error, Hash, Result, limits, v1};
-use althing_sandbox::{self as sandbox, Call, CallContext, Export, HostError, Level, Page, Pair};
+use althing_sandbox::{
+    self as sandbox, Call, CallContext, Export, Finished, HostError, Level, Page, Pair,
+};
 use althing_state::{Key, Scope, View};
 use std::{ops::Bound, sync::Arc};
 
@@ -33,8 +35,8 @@ pub(crate) fn apply(
     let host = ContractHost::new(scope, context, program, false);
     let (method, args) = (&instruction.method, &instruction.args);
     let (host, finished) = call(machine, host, &image, Export::Apply, method, args)?;
-    let (output, fuel) = finished;
-    Ok(Ran { scope: host.scope, output, events: host.events, fuel, logs: host.logs })
+    let Finished { output, fuel_used, .. } = finished;
+    Ok(Ran { scope: host.scope, output, events: host.events, fuel: fuel_used, logs: host.logs })
 }
 
 /// Asks a contract's `query` about `view`.
@@ -55,8 +57,8 @@ pub(crate) fn query(
     }
     let image = programs::active(&view, program)??;
     let host = ContractHost::new(Scope::new(view), context, program, true);
-    let (host, (output, fuel)) = call(machine, host, &image, Export::Query, method, args)?;
-    Ok((output?, fuel, host.logs))
+    let (host, finished) = call(machine, host, &image, Export::Query, method, args)?;
+    Ok((finished.output?, finished.fuel_used, host.logs))
 }
 
 fn call(
@@ -66,7 +68,7 @@ fn call(
     export: Export,
     method: &str,
     args: &[u8],
-) -> Result<(ContractHost, (Result<Vec<u8>>, u64)), Halt> {
+) -> Result<(ContractHost, Finished), Halt> {
     let hash = Hash::try_from(image.image.as_slice()).map_err(|e| Halt::new(e.message))?;
     let compiled: Arc<sandbox::Image> = match machine.images.image(&hash)? {
         Ok(compiled) => compiled,
@@ -76,14 +78,13 @@ fn call(
     let (fuel, memory_bytes_max) = programs::call_limits(image);
     let output_bytes_max = limits::OUTCOME_BYTES_MAX;
     let call = Call { export, method, args, fuel, memory_bytes_max, output_bytes_max };
-    let (host, finished) = compiled.call(host, call);
+    let (mut host, finished) = compiled.call(host, call);
     let finished = finished?;
-    let mut host = host;
     if finished.logs_dropped > 0 {
         let text = format!("{} lines dropped: the call logged too much", finished.logs_dropped);
         sandbox::Host::log(&mut host, Level::Warn, &text);
     }
-    Ok((host, (finished.output, finished.fuel_used)))
+    Ok((host, finished))
 }
 
 /// What a contract reaches: its own keyspace, in the scope of its instruction.

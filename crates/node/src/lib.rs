@@ -6,7 +6,12 @@
 //! ```
 //!
 //! The surfaces are thin: what the node can do is an operation, and every request, whatever way it
-//! came, goes through [`host`] and is counted there.
+//! came, goes through `host` and is counted there.
+//!
+//! What is not an operation of the realm needs a grant too: reading the log (`/v1/log`, gRPC `Log`)
+//! sys/log_read; events of a program PROGRAM/events, those of all programs sys/log_read; the node's
+//! own operations node/token_create, node/token_revoke (at the caller's name), node/token_list and
+//! node/operation_list. `/metrics` takes any token, `/healthz` and `/readyz` take none.
 
 mod admission;
 mod callers;
@@ -19,6 +24,7 @@ mod init;
 mod metrics;
 mod node;
 mod render;
+mod restore;
 mod server;
 mod tokens;
 
@@ -26,3 +32,4 @@ pub use callers::LOCAL;
 pub use config::{Config, Data, Http, Limits, Log, Overrides, Sandbox, Settings};
 pub use init::{InitOptions, Initialised, init};
 pub use node::Node;
+pub use restore::{Restored, restore};

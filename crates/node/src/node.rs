@@ -90,7 +90,8 @@ impl Node {
     }
 
     /// Takes nothing more in, lets requests under way finish within their time, makes everything
-    /// durable and ends. A second call does nothing.
+    /// durable and ends. A second call does nothing. The state's file is closed with the node: drop
+    /// it before the directory is opened again in this process.
     ///
     /// # Errors
     /// When the last flush failed; nothing acknowledged is lost by that, the log has it.

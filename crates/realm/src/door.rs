@@ -68,7 +68,7 @@ pub(crate) fn run(
     let mut group = Vec::with_capacity(GROUP_MAX);
     while arrivals.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
         let mut passed = Vec::with_capacity(group.len());
-        for (arrival, verdict) in check_signatures(group.drain(..).collect()) {
+        for (arrival, verdict) in check_signatures(std::mem::take(&mut group)) {
             match verdict.and_then(|()| admit(core, &arrival)) {
                 Ok(Admission::Propose) => passed.push(propose(core, arrival)),
                 Ok(Admission::Decided(outcomes)) => reply(arrival.answer, Ok(outcomes)),

@@ -42,8 +42,8 @@ pub(crate) fn check(dir: &Path, id: &RealmId) -> Result<()> {
     match lines.next().unwrap_or_default() {
         found if found == id.to_string() => Ok(()),
         found => Err(Error::unavailable(format!(
-            "{}: the directory holds realm {found}, but its state is of realm {id}; put the state \
-             of the right realm back",
+            "{}: the directory holds realm {found}, but this state is of realm {id}; use one of \
+             the right realm",
             dir.display()
         ))),
     }

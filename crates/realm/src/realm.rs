@@ -249,7 +249,7 @@ impl Parts {
         genesis_writes(&genesis_bytes, &[])?;
         let id = realm_id(&genesis_bytes);
         identity::check(dir, &id)?;
-        let blobs = Arc::new(Blobs::open(&dir.join("blobs")).map_err(Error::from)?);
+        let blobs = Arc::new(Blobs::open(dir.join("blobs")).map_err(Error::from)?);
         let engine = Engine::new(&EngineOptions {
             instances_max: options.guest_instances_max,
             cache_dir: Some(dir.join("cache")),

@@ -67,25 +67,28 @@ impl Realm {
     }
 
     /// Makes a realm of one node from a snapshot, in an empty directory: the state as it was, and
-    /// a log that begins behind it. The images that its programs run are copied from `blobs`.
+    /// a log that begins behind it. `replaced` is the directory of a realm that this is to take the
+    /// place of: the snapshot must be of that realm, and the blobs, which no snapshot holds, are
+    /// copied from there.
     ///
     /// # Errors
     /// What is wrong with the snapshot, the directory or the disk.
     pub async fn restore(
         options: Options,
         file: &Path,
-        blobs: Option<&Path>,
+        replaced: Option<&Path>,
     ) -> Result<RestoredSnapshot> {
-        let (file, blobs) = (file.to_owned(), blobs.map(Path::to_owned));
-        let at = options.clone();
-        let restored =
-            tokio::task::spawn_blocking(move || restore_state(&at, &file, blobs.as_deref())).await;
-        let restored = restored.map_err(internal)??;
-        Ok(restored)
+        let (file, replaced) = (file.to_owned(), replaced.map(Path::to_owned));
+        let restore = move || restore_state(&options, &file, replaced.as_deref());
+        tokio::task::spawn_blocking(restore).await.map_err(internal)?
     }
 }
 
-fn restore_state(options: &Options, file: &Path, blobs: Option<&Path>) -> Result<RestoredSnapshot> {
+fn restore_state(
+    options: &Options,
+    file: &Path,
+    replaced: Option<&Path>,
+) -> Result<RestoredSnapshot> {
     let dir = &options.dir;
     let state = state_path(dir);
     let at = |e: &dyn std::fmt::Display| Error::unavailable(format!("{}: {e}", dir.display()));
@@ -98,6 +101,9 @@ fn restore_state(options: &Options, file: &Path, blobs: Option<&Path>) -> Result
     let open =
         || File::open(file).map_err(|e| Error::not_found(format!("{}: {e}", file.display())));
     let header = snapshot::read_header(open()?).map_err(broken)?;
+    if let Some(replaced) = replaced {
+        crate::identity::check(replaced, &realm_id(&header.genesis))?;
+    }
     let store = snapshot::restore(&state, open()?, None, &althing_state::Options::default());
     let store = store.map_err(broken)?;
     // From here on the chains are recomputed: `log verify` starts at this index.
@@ -110,8 +116,8 @@ fn restore_state(options: &Options, file: &Path, blobs: Option<&Path>) -> Result
     store.checkpoint_put(&values).map_err(internal)?;
     store.meta_put(RESTORED, b"yes").map_err(internal)?;
     crate::identity::write(dir, &realm_id(&header.genesis))?;
-    if let Some(from) = blobs {
-        copy_dir(from, &dir.join("blobs")).map_err(|e| at(&e))?;
+    if let Some(replaced) = replaced {
+        copy_dir(&replaced.join("blobs"), &dir.join("blobs")).map_err(|e| at(&e))?;
     }
     Ok(RestoredSnapshot::new(&header))
 }

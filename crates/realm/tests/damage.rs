@@ -87,7 +87,7 @@ async fn a_state_that_is_older_than_the_log_is_replayed_and_newer_is_refused() {
 async fn a_state_of_another_realm() {
     let (dir, other) = (written().await, written().await);
     fs::copy(realm_dir(&other).join("state.redb"), realm_dir(&dir).join("state.redb")).unwrap();
-    refused(&dir, &["holds realm", "state is of realm"]).await;
+    refused(&dir, &["holds realm", "this state is of realm"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

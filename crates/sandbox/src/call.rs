@@ -174,20 +174,25 @@ impl Image {
         };
         let function = instance
             .get_typed_func::<(&str, &[u8]), (Result<Vec<u8>, String>,)>(&mut *store, export)
-            .map_err(Stop::in_start)?;
+            .map_err(|error| Stop::new(&error, false))?;
         store.data_mut().phase = Phase::Running;
-        store.set_fuel(call.fuel).map_err(Stop::in_start)?;
-        let (returned,) =
-            function.call(&mut *store, (call.method, call.args)).map_err(Stop::in_call)?;
+        store.set_fuel(call.fuel).map_err(|error| Stop::new(&error, false))?;
+        let (returned,) = function
+            .call(&mut *store, (call.method, call.args))
+            .map_err(|error| Stop::new(&error, true))?;
         Ok(returned)
     }
 
     fn instantiate(&self, store: &mut Store<State>) -> Result<Instance, Stop> {
+        let fuel = self.0.instantiation_fuel;
         store.limiter(|state| state);
         store.set_hostcall_fuel(limits::TRANSFER_BYTES_MAX);
         store.set_max_component_handles(limits::HANDLES_MAX);
-        store.set_fuel(self.0.instantiation_fuel).map_err(Stop::in_start)?;
-        self.0.pre.instantiate(store).map_err(Stop::in_start)
+        store.set_fuel(fuel).map_err(|error| Stop::new(&error, false))?;
+        self.0.pre.instantiate(&mut *store).map_err(|error| {
+            let ran = store.get_fuel().is_ok_and(|left| left < fuel);
+            Stop::new(&error, ran)
+        })
     }
 
     /// Starts an instance and drops it: one that cannot start is refused before anyone calls it.

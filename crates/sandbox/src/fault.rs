@@ -25,38 +25,28 @@ pub(crate) enum Stop {
 }
 
 impl Stop {
-    /// How a call stopped with `error`.
-    pub(crate) fn in_call(error: Error) -> Self {
-        Self::known(&error).unwrap_or_else(|| {
-            // What is left are values that the guest passed or returned. The engine's words for it
-            // are its own business and may change with its version: they stay out of the outcome.
-            let text = format!(
-                "broke the canonical ABI: it passed or returned a value that is malformed, out of \
-                 bounds or larger than {} bytes",
-                limits::TRANSFER_BYTES_MAX
-            );
-            Self::Guest(Kind::GuestFailed, text)
-        })
-    }
-
-    /// How an instantiation stopped with `error`. It passes no values: what is left is a host that
-    /// could not reserve or map what the instance needs.
-    pub(crate) fn in_start(error: Error) -> Self {
-        Self::known(&error)
-            .unwrap_or_else(|| Self::Node(Halt::new(format!("instantiating a guest: {error:#}"))))
-    }
-
-    fn known(error: &Error) -> Option<Self> {
+    /// How a call stopped that failed with `error`. `ran` says whether code of the guest has run.
+    pub(crate) fn new(error: &Error, ran: bool) -> Self {
         if let Some(halt) = error.downcast_ref::<Halt>() {
-            return Some(Self::Node(halt.clone()));
+            return Self::Node(halt.clone());
         }
         if let Some(broken) = error.downcast_ref::<Broken>() {
-            return Some(Self::Guest(Kind::GuestFailed, broken.to_string()));
+            return Self::Guest(Kind::GuestFailed, broken.to_string());
         }
         if let Some(trap) = error.downcast_ref::<Trap>() {
-            return Some(Self::from(*trap));
+            return Self::from(*trap);
         }
-        is_node(error).then(|| Self::Node(Halt::new(format!("{error:#}"))))
+        if is_node(error) || !ran {
+            return Self::Node(Halt::new(format!("running a guest: {error:#}")));
+        }
+        // What is left are values that the guest passed or returned. The engine's words for it are
+        // its own business and may change with its version, so they stay out of the outcome.
+        let text = format!(
+            "broke the canonical ABI: it passed or returned a value that is malformed, out of \
+             bounds or larger than {} bytes",
+            limits::TRANSFER_BYTES_MAX
+        );
+        Self::Guest(Kind::GuestFailed, text)
     }
 }
 
@@ -66,6 +56,8 @@ pub(crate) fn is_node(error: &Error) -> bool {
         || error.is::<PoolConcurrencyLimitError>()
         || error.is::<WasmtimeBug>()
         || error.is::<std::io::Error>()
+        // What the engine's own system calls fail with.
+        || error.is::<rustix::io::Errno>()
 }
 
 impl From<Trap> for Stop {

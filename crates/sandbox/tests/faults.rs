@@ -210,6 +210,42 @@ fn misbehaves_while_it_starts() {
 }
 
 #[test]
+fn passes_nonsense_while_it_starts() {
+    let component = wat::parse_str(
+        r#"(component
+             (import "althing:contract/log@0.1.0" (instance $log
+               (type $names (enum "debug" "info" "warn" "error"))
+               (export "level" (type $level (eq $names)))
+               (export "log" (func (param "level" $level) (param "message" string)))))
+             (core module $memory
+               (memory (export "memory") 1)
+               (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable)
+               (func (export "f") (param i32 i32 i32 i32) (result i32) unreachable))
+             (core instance $m (instantiate $memory))
+             (alias core export $m "memory" (core memory $memory))
+             (alias core export $m "realloc" (core func $realloc))
+             (alias core export $m "f" (core func $f))
+             (alias export $log "log" (func $log))
+             (core func $lowered (canon lower (func $log) (memory $memory)))
+             (core module $starts
+               (import "host" "log" (func $log (param i32 i32 i32)))
+               (func $start (call $log (i32.const 9) (i32.const 0) (i32.const -1)))
+               (start $start))
+             (core instance (instantiate $starts
+               (with "host" (instance (export "log" (func $lowered))))))
+             (type $t (func (param "method" string) (param "args" (list u8))
+               (result (result (list u8) (error string)))))
+             (func $f (type $t) (canon lift (core func $f) (memory $memory) (realloc $realloc)))
+             (export "apply" (func $f))
+             (export "query" (func $f)))"#,
+    )
+    .unwrap();
+    let loaded = engine().load(&Hash::of(&component), &component);
+    let Err(LoadError::Refused(error)) = loaded else { panic!("not refused") };
+    assert!(error.message.contains(ABI), "{error}");
+}
+
+#[test]
 fn one_call_too_many_for_the_pool_halts() {
     let body =
         "(call $get (i32.const 0) (i32.const 1) (global.get $ret)) (call $told (i32.const 0))";

@@ -12,9 +12,8 @@ const FOUNDER: &str = "founder";
 /// Make a realm in the data directory
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
-The realm's founder holds every grant, whatever else is granted or revoked. Its key stays with you
-and never gets onto the node: by default it is the key `founder` of your keystore, made when it is
-not there yet.
+The realm's founder starts with every grant. Its key stays with you and never gets onto the node: by
+default it is the key `founder` of your keystore, made when it is not there yet.
 
 Examples:
   althing init

@@ -1,16 +1,15 @@
 //! `althing kv`: keys and values of `sys`.
 
-use super::{number, rows};
+use super::{confirm, number, rows};
 use crate::{
     context::Context,
-    exit::{Outcome, Stop},
+    exit::Outcome,
     output::{self, preview, table},
     pages::Pages,
     values::{self, Source},
 };
 use althing_protocol::{Error, limits};
 use serde_json::{Map, Value, json};
-use std::io::{IsTerminal as _, Write as _, stderr, stdin};
 
 /// Read and write keys
 #[derive(Debug, clap::Subcommand)]
@@ -209,22 +208,6 @@ fn counted(keys: u64) -> String {
     match keys {
         1 => "1 key".to_owned(),
         keys => format!("{} keys", output::number(keys)),
-    }
-}
-
-/// Asks on the terminal; without one the flag is wanted.
-fn confirm(question: &str, flag: &str) -> Outcome {
-    if !stdin().is_terminal() {
-        return Err(Error::invalid(format!(
-            "{question} There is no terminal to ask on; say {flag}"
-        ))
-        .into());
-    }
-    let mut answer = String::new();
-    let asked = write!(stderr(), "{question} [y/N] ").and_then(|()| stdin().read_line(&mut answer));
-    match asked {
-        Ok(_) if matches!(answer.trim(), "y" | "Y" | "yes") => Ok(()),
-        _ => Err(Stop::Refuted),
     }
 }
 

@@ -10,11 +10,15 @@ pub(crate) mod log;
 pub(crate) mod ops;
 pub(crate) mod program;
 pub(crate) mod role;
+pub(crate) mod snapshot;
 pub(crate) mod status;
 pub(crate) mod token;
 pub(crate) mod up;
 
+use crate::exit::{Outcome, Stop};
+use althing_protocol::Error;
 use serde_json::Value;
+use std::io::{IsTerminal as _, Write as _, stderr, stdin};
 
 /// A text field of an operation's output; empty where there is none.
 fn text(output: &Value, field: &str) -> String {
@@ -40,5 +44,21 @@ fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => serde_json::to_string_pretty(other).unwrap_or_default(),
+    }
+}
+
+/// Asks on the terminal; without one the flag is wanted.
+pub(super) fn confirm(question: &str, flag: &str) -> Outcome {
+    if !stdin().is_terminal() {
+        return Err(Error::invalid(format!(
+            "{question} There is no terminal to ask on; say {flag}"
+        ))
+        .into());
+    }
+    let mut answer = String::new();
+    let asked = write!(stderr(), "{question} [y/N] ").and_then(|()| stdin().read_line(&mut answer));
+    match asked {
+        Ok(_) if matches!(answer.trim(), "y" | "Y" | "yes") => Ok(()),
+        _ => Err(Stop::Refuted),
     }
 }

@@ -117,7 +117,11 @@ async fn log(
     uri: Uri,
 ) -> Reply<Response> {
     let LogParameters { from, limit, follow } = parameters(&uri)?;
-    let feed = LogFeed::open(&host, caller, LogQuery { from, limit, follow })?;
+    let feed = LogFeed::open(
+        &host,
+        caller,
+        LogQuery { from, limit: limit.filter(|limit| *limit > 0), follow },
+    )?;
     let entries = stream_of(feed, |feed| Box::pin(next_line(feed)));
     let lines = entries.map(|line| {
         let line = line.unwrap_or_else(|error| json!({ "error": render::error(&error) }));

@@ -138,8 +138,7 @@ fn deny() -> Result<Tested> {
 
 /// Every line of the bench once, as small as can be: that it measures, not what.
 fn bench() -> Result<Tested> {
-    let packages = ["--package", "althing-cli", "--package", "althing-bench"];
-    untested(cargo().args(["build", "--locked"]).args(packages))?;
+    untested(cargo().args(["build", "--locked", "--workspace", "--bins"]))?;
     let mut bench = Command::new(target_dir().join("debug/althing-bench"));
     bench.arg("--guests").arg(guests::root().join("target/guests")).args(["--scale", "0.002"]);
     untested(&mut bench)

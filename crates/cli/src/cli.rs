@@ -2,8 +2,8 @@
 
 use crate::{
     commands::{
-        completions, grant, ingest, init, key, kv, log, ops, program, role, snapshot, status, token,
-        up,
+        completions, grant, ingest, init, key, kv, log, ops, program, role, snapshot, status,
+        token, up,
     },
     context::{Context, Globals},
     exit::{self, Outcome, Stop},

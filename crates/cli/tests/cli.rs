@@ -296,10 +296,10 @@ fn streams_are_a_document_a_line_and_follow() {
     user.says(&["kv", "put", "/a", "1"]);
     let mut tail = user.start(&["log", "tail", "-n", "1", "--follow"]);
     let first = tail.line();
-    assert_eq!(first["instructions"][0]["key"], "/a");
+    assert_eq!(first["instructions"][0]["args"]["key"], "/a");
     user.says(&["kv", "put", "/b", "2"]);
     let second = tail.line();
-    assert_eq!(second["instructions"][0]["key"], "/b");
+    assert_eq!(second["instructions"][0]["args"]["key"], "/b");
     assert_eq!(second["index"].as_u64().unwrap(), first["index"].as_u64().unwrap() + 1);
     drop(tail);
 

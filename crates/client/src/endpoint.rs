@@ -52,12 +52,31 @@ impl Endpoint {
     /// The node that runs on `data_dir`, as its caller `local`.
     ///
     /// # Errors
-    /// `unavailable` when no node ever ran there; `denied` when its files may not be read.
+    /// `unavailable` when no node runs there; `denied` when its files may not be read.
     pub fn discover(data_dir: &Path) -> Result<Self> {
+        check_running(data_dir)?;
         let address = read(data_dir, data_dir.join("address"))?;
         let token = read(data_dir, data_dir.join("callers").join("local.token"))?;
         Ok(Self::new(&address, Token::new(&token)))
     }
+}
+
+/// A node that was killed leaves its address behind. Whoever listens there now must not get the
+/// token, so the lock is asked: the system lets go of it when its process ends.
+fn check_running(data_dir: &Path) -> Result<()> {
+    let path = data_dir.join("lock");
+    let is_held = match fs::File::open(&path) {
+        Ok(lock) => matches!(lock.try_lock_shared(), Err(fs::TryLockError::WouldBlock)),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => true,
+        Err(_) => false,
+    };
+    if is_held {
+        return Ok(());
+    }
+    Err(Error::unavailable(format!(
+        "node of {}: does not run; start it with `althing up`, or name another data directory",
+        data_dir.display()
+    )))
 }
 
 fn read(data_dir: &Path, path: PathBuf) -> Result<Zeroizing<String>> {
@@ -91,6 +110,10 @@ mod tests {
         fs::create_dir(dir.path().join("callers")).unwrap();
         fs::write(dir.path().join("address"), "127.0.0.1:3000\n").unwrap();
         fs::write(dir.path().join("callers/local.token"), "secret\n").unwrap();
+        let lock = fs::File::create(dir.path().join("lock")).unwrap();
+        let killed = Endpoint::discover(dir.path()).unwrap_err();
+        assert!(killed.message.contains("does not run"), "nobody holds the lock: {killed}");
+        lock.try_lock().unwrap();
         let endpoint = Endpoint::discover(dir.path()).unwrap();
         assert_eq!(endpoint.url, "http://127.0.0.1:3000");
         assert_eq!(endpoint.token.expose(), "secret");

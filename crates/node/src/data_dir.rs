@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// `DATA/config/host.toml`.
 pub(crate) fn config_file(dir: &Path) -> PathBuf {
@@ -29,6 +30,9 @@ pub(crate) fn address(dir: &Path) -> PathBuf {
     dir.join("address")
 }
 
+const LOCK_TRIES: u32 = 10;
+const LOCK_RETRY: Duration = Duration::from_millis(20);
+
 /// Holds the data directory for this process; the system lets go when the process ends.
 #[derive(Debug)]
 pub(crate) struct Lock(#[expect(dead_code, reason = "holding the file is holding the lock")] File);
@@ -49,15 +53,19 @@ impl Lock {
             .mode(0o600)
             .open(&path)
             .map_err(failed("lock", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
-            Err(TryLockError::WouldBlock) => Err(Error::unavailable(format!(
-                "data directory {}: another process holds it; stop that node first, or use \
-                 another directory",
-                dir.display()
-            ))),
-            Err(TryLockError::Error(error)) => Err(failed("lock", &path)(error)),
+        for _ in 0..LOCK_TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self(file)),
+                // A client that looks whether a node runs holds it for a moment.
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_RETRY),
+                Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
+            }
         }
+        Err(Error::unavailable(format!(
+            "data directory {}: another process holds it; stop that node first, or use another \
+             directory",
+            dir.display()
+        )))
     }
 }
 

@@ -23,7 +23,6 @@ mod host;
 mod init;
 mod metrics;
 mod node;
-mod render;
 mod restore;
 mod server;
 mod tokens;

@@ -40,10 +40,11 @@ pub async fn restore(dir: &Path, file: &Path, is_dry_run: bool) -> Result<Restor
         return Ok(Restored { snapshot, previous: None });
     }
     let previous = free_name(dir)?;
-    // One step: there is a whole realm under the name at every moment.
-    renameat_with(CWD, &building, CWD, &realm, RenameFlags::EXCHANGE)
+    fs::rename(&building, &previous).map_err(data_dir::failed("rename", &building))?;
+    // One step: at every moment there is a whole realm under the name, and the one that was there
+    // before is under no name that a later restore removes.
+    renameat_with(CWD, &previous, CWD, &realm, RenameFlags::EXCHANGE)
         .map_err(|error| data_dir::failed("replace", &realm)(error.into()))?;
-    fs::rename(&building, &previous).map_err(data_dir::failed("move aside", &building))?;
     Ok(Restored { snapshot, previous: Some(previous) })
 }
 

@@ -117,5 +117,5 @@ async fn grpc_has_the_same_events_and_the_log_their_data() {
     let mut log = test.request("GET", &format!("/v1/log?from={index}")).open().await;
     let line = json_line(&mut log).await;
     assert_eq!(line["instructions"][1]["args"]["image"], image.to_string());
-    assert_eq!(line["outcomes"][1]["events"][0]["topic"], "program.activated");
+    assert_eq!(line["instructions"][1]["outcome"]["events"][0]["topic"], "program.activated");
 }

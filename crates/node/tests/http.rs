@@ -107,7 +107,7 @@ async fn a_log_that_is_followed_shows_a_later_write() {
     assert!(is_put(&line, "/after"), "{line}");
     assert_eq!(line["index"], last + 1);
     assert_eq!(line["author"], test.made.local.to_string());
-    assert_eq!(line["outcomes"][0]["output"]["modify"], last + 1);
+    assert_eq!(line["instructions"][0]["outcome"]["output"]["modify"], last + 1);
 }
 
 #[tokio::test]

@@ -39,7 +39,10 @@ pub use logs::LoggedLine;
 pub use options::{Founding, Options};
 pub use reads::{Freshness, LogEntry};
 pub use realm::Realm;
-pub use show::{ShownCheckpoint, ShownEntry, ShownInstruction, ShownOutcome, show_entry};
+pub use show::{
+    ShownCheckpoint, ShownEntry, ShownEvent, ShownInstruction, ShownOutcome, show_entry,
+    show_event, show_outcome,
+};
 pub use snapshot::RestoredSnapshot;
 pub use status::Status;
 pub use verify::{Verified, VerifyRange};

@@ -207,6 +207,8 @@ impl Realm {
         self.core.proposals.close();
         running.proposer.await.map_err(internal)?;
         running.housekeeping.abort();
+        // It holds the log and the store until it is gone.
+        let _ = running.housekeeping.await;
         let log = self.log.shutdown().await;
         self.replica.work.close();
         join(running.apply).await?;

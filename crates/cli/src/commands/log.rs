@@ -172,10 +172,7 @@ fn page(entry: &Value) -> String {
 }
 
 fn called(instruction: &Value) -> String {
-    let args = match instruction.get("key") {
-        Some(_) => text(instruction, "key"),
-        None => format!("{}{}", text(instruction, "args"), text(instruction, "args_base64")),
-    };
+    let args = format!("{}{}", text(instruction, "args"), text(instruction, "args_base64"));
     let outcome = &instruction["outcome"];
     let done = match outcome.get("ok") {
         None => "its outcome is no longer kept".to_owned(),
@@ -224,7 +221,8 @@ fn verified(verdict: &Value) -> String {
         ("checkpoints", count("checkpoints")),
         ("entry chain", text(verdict, "entry_chain")),
         ("result chain", text(verdict, "result_chain")),
-        ("state hash", text(verdict, "state_hash")),
+        ("state on disk", format!("entry {}", text(verdict, "state_index"))),
+        ("its hash", text(verdict, "state_hash")),
     ];
     fields(&pairs) + "\n\nall of it agrees"
 }
@@ -235,7 +233,7 @@ mod tests {
 
     fn entry() -> Value {
         let put =
-            |ok: Value| json!({ "program": "sys", "method": "put", "key": "/a", "outcome": ok });
+            |ok: Value| json!({ "program": "sys", "method": "put", "args": "/a", "outcome": ok });
         json!({
             "index": 7, "term": 1, "kind": "signed", "timestamp_us": 1_500_000, "author": "ab".repeat(32),
             "session": 3, "sequence": 9,

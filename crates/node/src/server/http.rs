@@ -1,11 +1,12 @@
 //! HTTP: JSON in and out, the log as NDJSON, events as SSE.
 
-use super::refusal::Refusal;
+use super::refusal::{self, Refusal};
 use crate::feed::{EventAt, EventFeed, LogFeed, LogQuery, Start, stream_of};
 use crate::host::{Host, head};
-use crate::{metrics, render};
+use crate::metrics;
 use althing_operations::{Caller, Descriptors, Freshness, text::decode_base64};
 use althing_protocol::{Batch, Error, Result, decode, v1};
+use althing_realm::{show_entry, show_event, show_outcome};
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
@@ -89,7 +90,9 @@ async fn submit(
     let instructions = Batch::decode(&envelope)?.instructions;
     let head = head(&envelope);
     let outcomes = host.submit(&caller, envelope, head.as_ref()).await?;
-    Ok(Json(json!({ "outcomes": render::outcomes(&instructions, &outcomes) })))
+    let shown: Vec<_> =
+        instructions.iter().zip(outcomes).map(|(asked, gave)| show_outcome(asked, gave)).collect();
+    Ok(Json(json!({ "outcomes": shown })))
 }
 
 async fn operations(
@@ -124,14 +127,16 @@ async fn log(
     )?;
     let entries = stream_of(feed, |feed| Box::pin(next_line(feed)));
     let lines = entries.map(|line| {
-        let line = line.unwrap_or_else(|error| json!({ "error": render::error(&error) }));
+        let line = line.unwrap_or_else(|error| json!({ "error": refusal::shown(&error) }));
         Ok::<_, Infallible>(Bytes::from(format!("{line}\n")))
     });
     Ok(([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response())
 }
 
 async fn next_line(feed: &mut LogFeed) -> Result<Option<Value>> {
-    feed.next().await?.as_ref().map(render::entry).transpose()
+    let entry = feed.next().await?.as_ref().map(show_entry).transpose()?;
+    let shown = entry.map(serde_json::to_value).transpose();
+    shown.map_err(|error| Error::internal(format!("showing an entry: {error}")))
 }
 
 #[derive(Deserialize)]
@@ -164,11 +169,12 @@ async fn events(
 
 fn sse_event(at: EventAt) -> Event {
     let id = format!("{}.{}", at.index, at.position);
-    Event::default().id(id).data(render::event(&at.event).to_string())
+    let shown = serde_json::to_string(&show_event(at.event)).unwrap_or_default();
+    Event::default().id(id).data(shown)
 }
 
 fn sse_error(error: Error) -> Event {
-    Event::default().event("error").data(json!({ "error": render::error(&error) }).to_string())
+    Event::default().event("error").data(json!({ "error": refusal::shown(&error) }).to_string())
 }
 
 fn last_event(id: &str) -> Result<Start> {

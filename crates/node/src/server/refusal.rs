@@ -1,11 +1,10 @@
 //! Our errors as HTTP responses.
 
-use crate::render;
 use althing_protocol::{Error, Kind};
 use axum::Json;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 /// An error on its way out: `{"error": {"kind", "message", "retry_after_ms"}}`.
 #[derive(Debug)]
@@ -50,7 +49,7 @@ impl IntoResponse for Refusal {
         if self.status == StatusCode::UNAUTHORIZED {
             headers.push((header::WWW_AUTHENTICATE, "Bearer".into()));
         }
-        let body = Json(json!({ "error": render::error(&self.error) }));
+        let body = Json(json!({ "error": shown(&self.error) }));
         let mut response = (self.status, body).into_response();
         for (name, value) in headers {
             if let Ok(value) = value.parse() {
@@ -59,4 +58,15 @@ impl IntoResponse for Refusal {
         }
         response
     }
+}
+
+/// An error as JSON shows it.
+pub(crate) fn shown(error: &Error) -> Value {
+    let mut shown = Map::new();
+    shown.insert("kind".into(), error.kind.name().into());
+    shown.insert("message".into(), error.message.as_str().into());
+    if let Some(ms) = error.retry_after_ms {
+        shown.insert("retry_after_ms".into(), ms.into());
+    }
+    shown.into()
 }

@@ -1,5 +1,7 @@
 //! Entries as JSON shows them, to people and to programs that follow the log.
 
+mod sys;
+
 use crate::{LogEntry, halt::internal};
 use althing_operations::text;
 use althing_protocol::{Batch, Error, Kind, Result, SYS, decode, v1};
@@ -45,15 +47,12 @@ pub struct ShownInstruction {
     pub program: String,
     /// Its method.
     pub method: String,
-    /// The args, if they are JSON.
+    /// The args, if they are JSON; those of `sys` are shown as JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub args: Option<Value>,
     /// The args in base64, if they are not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub args_base64: Option<String>,
-    /// The key it writes, for single-key methods of `sys`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
     /// What it gave.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<ShownOutcome>,
@@ -62,6 +61,8 @@ pub struct ShownInstruction {
 /// What an instruction gave.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct ShownOutcome {
+    /// Index of the entry in which it ran: for a retry, the first one.
+    pub index: u64,
     /// Whether it succeeded.
     pub ok: bool,
     /// Kind of error.
@@ -70,20 +71,38 @@ pub struct ShownOutcome {
     /// The error's text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The output, if it is JSON.
+    /// When to try again, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+    /// The output, if it is JSON; that of `sys` is shown as JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
     /// The output in base64, if it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_base64: Option<String>,
-    /// Topics of the events it emitted.
+    /// What it emitted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub events: Vec<String>,
+    pub events: Vec<ShownEvent>,
     /// Fuel used.
     pub fuel: u64,
-    /// For a retry, the entry in which it ran.
+}
+
+/// An event.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct ShownEvent {
+    /// Who emitted it.
+    pub program: String,
+    /// What it is about.
+    pub topic: String,
+    /// The data, if it is JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub decided_in: Option<u64>,
+    pub data: Option<Value>,
+    /// The data, if it is text and not JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_text: Option<String>,
+    /// The data in base64, if it is neither.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_base64: Option<String>,
 }
 
 /// The values of a checkpoint.
@@ -147,46 +166,29 @@ fn show_instructions(
     let result = item.result.as_deref().map(v1::Result::decode).transpose().map_err(internal)?;
     let mut outcomes = result.unwrap_or_default().outcomes.into_iter();
     let shown = instructions.into_iter().map(|instruction| {
-        let key = sys_key(&instruction);
-        let (args, args_base64) = json_or_base64(&instruction.args);
-        ShownInstruction {
-            program: instruction.program_id,
-            method: instruction.method,
-            args,
-            args_base64,
-            key,
-            outcome: outcomes.next().map(|outcome| show_outcome(item.index, outcome)),
-        }
+        let outcome = outcomes.next().map(|outcome| show_outcome(&instruction, outcome));
+        let (args, args_base64) = match sys_json(&instruction, &instruction.args, sys::args) {
+            Some(args) => (Some(args), None),
+            None => json_or_base64(&instruction.args),
+        };
+        let v1::Instruction { program_id, method, .. } = instruction;
+        ShownInstruction { program: program_id, method, args, args_base64, outcome }
     });
     Ok(shown.collect())
 }
 
-fn sys_key(instruction: &v1::Instruction) -> Option<String> {
-    if instruction.program_id != SYS {
-        return None;
-    }
-    let args = instruction.args.as_slice();
-    let key = match instruction.method.as_str() {
-        "put" => v1::Put::decode(args).ok()?.key,
-        "delete" => v1::Delete::decode(args).ok()?.key,
-        "compare_and_swap" => v1::CompareAndSwap::decode(args).ok()?.key,
-        _ => return None,
-    };
-    Some(String::from_utf8(key).unwrap_or_else(|e| e.as_bytes().escape_ascii().to_string()))
-}
-
-fn show_outcome(index: u64, outcome: v1::Outcome) -> ShownOutcome {
-    let events = outcome.events.into_iter().map(|event| event.topic).collect();
-    let decided_in = (outcome.index != index).then_some(outcome.index);
+/// The outcome of `instruction` as JSON shows it.
+pub fn show_outcome(instruction: &v1::Instruction, outcome: v1::Outcome) -> ShownOutcome {
     let mut shown = ShownOutcome {
+        index: outcome.index,
         ok: true,
         kind: None,
         message: None,
+        retry_after_ms: None,
         output: None,
         output_base64: None,
-        events,
+        events: outcome.events.into_iter().map(show_event).collect(),
         fuel: outcome.fuel,
-        decided_in,
     };
     match outcome.result {
         Some(v1::outcome::Result::Failure(failure)) => {
@@ -194,13 +196,37 @@ fn show_outcome(index: u64, outcome: v1::Outcome) -> ShownOutcome {
             shown.ok = false;
             shown.kind = Some(Kind::name(error.kind));
             shown.message = Some(error.message);
+            shown.retry_after_ms = error.retry_after_ms;
         }
         Some(v1::outcome::Result::Output(output)) => {
-            (shown.output, shown.output_base64) = json_or_base64(&output);
+            shown.output = sys_json(instruction, &output, sys::output);
+            if shown.output.is_none() {
+                (shown.output, shown.output_base64) = json_or_base64(&output);
+            }
         }
         None => {}
     }
     shown
+}
+
+/// An event as JSON shows it.
+pub fn show_event(event: v1::Event) -> ShownEvent {
+    let v1::Event { program, topic, data } = event;
+    let json = serde_json::from_slice(&data).ok();
+    let (data_text, data_base64) = match json.is_some() || data.is_empty() {
+        true => (None, None),
+        false => text::text_or_base64(data),
+    };
+    ShownEvent { program, topic, data: json, data_text, data_base64 }
+}
+
+/// Args and outputs of `sys` are messages.
+fn sys_json(
+    instruction: &v1::Instruction,
+    bytes: &[u8],
+    show: fn(&str, &[u8]) -> Option<Value>,
+) -> Option<Value> {
+    (instruction.program_id == SYS).then(|| show(&instruction.method, bytes)).flatten()
 }
 
 fn json_or_base64(bytes: &[u8]) -> (Option<Value>, Option<String>) {
@@ -210,5 +236,81 @@ fn json_or_base64(bytes: &[u8]) -> (Option<Value>, Option<String>) {
     match serde_json::from_slice(bytes) {
         Ok(json) => (Some(json), None),
         Err(_) => (None, Some(text::encode_base64(bytes))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use althing_protocol::{RealmId, SecretKey, sign};
+    use serde_json::json;
+
+    fn logged(kind: v1::entry::Kind, outcomes: Vec<v1::Outcome>) -> LogEntry {
+        let entry = v1::Entry { timestamp_us: 5, seed: vec![0; 16], kind: Some(kind) };
+        let result = v1::Result { outcomes, writes: Vec::new() };
+        LogEntry {
+            index: 9,
+            term: 2,
+            entry: Some(entry.encode_to_vec().into()),
+            result: Some(result.encode_to_vec()),
+        }
+    }
+
+    fn shown(entry: &LogEntry) -> Value {
+        serde_json::to_value(show_entry(entry).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_signed_entry_shows_what_was_asked_and_what_it_gave() {
+        let key = SecretKey::from_seed(&[1; 32]);
+        let instructions = vec![
+            althing_protocol::sys::put("/a", vec![0xff]),
+            v1::Instruction::new("counter", "add", b"{\"by\":2}".to_vec()),
+        ];
+        let author = key.public();
+        let batch =
+            Batch { realm: RealmId([0; 32]), author, session: 3, sequence: 4, instructions };
+        let envelope = Some(sign(&key, batch));
+        let written = v1::Written { revision: Some(v1::Revision { create: 9, modify: 9 }) };
+        let event = v1::Event {
+            program: "counter".into(),
+            topic: "added".into(),
+            data: b"no json".to_vec(),
+        };
+        let outcomes = vec![
+            v1::Outcome {
+                index: 9,
+                result: Some(v1::outcome::Result::Output(written.encode_to_vec())),
+                ..Default::default()
+            },
+            v1::Outcome {
+                index: 9,
+                result: Some(v1::outcome::Result::Failure((&Error::conflict("no")).into())),
+                events: vec![event],
+                fuel: 12,
+            },
+        ];
+        let signed = v1::entry::Kind::Signed(v1::Signed { envelope });
+        let expected = json!({
+            "index": 9, "term": 2, "timestamp_us": 5, "kind": "signed",
+            "author": author.to_string(), "session": 3, "sequence": 4,
+            "instructions": [
+                {"program": "sys", "method": "put", "args": {"key": "/a", "value_base64": "/w=="},
+                 "outcome": {"index": 9, "ok": true, "output": {"create": 9, "modify": 9}, "fuel": 0}},
+                {"program": "counter", "method": "add", "args": {"by": 2},
+                 "outcome": {"index": 9, "ok": false, "kind": "conflict", "message": "no", "fuel": 12,
+                     "events": [{"program": "counter", "topic": "added", "data_text": "no json"}]}},
+            ],
+        });
+        assert_eq!(shown(&logged(signed, outcomes)), expected);
+    }
+
+    #[test]
+    fn entries_without_an_author_have_a_kind() {
+        let tick = logged(v1::entry::Kind::Tick(v1::Tick {}), Vec::new());
+        assert_eq!(shown(&tick)["kind"], "tick");
+        let own = LogEntry { entry: None, result: None, ..tick };
+        assert_eq!(shown(&own), json!({"index": 9, "term": 2, "kind": "engine"}));
     }
 }

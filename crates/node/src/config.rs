@@ -88,6 +88,8 @@ section! {
         flush_wait_us: u64 = 50,
         /// Entries kept behind the last one.
         keep_entries: u64 = 1_000_000,
+        /// Bytes of the log kept at most, where that is fewer entries.
+        keep_bytes: u64 = 1_073_741_824,
     }
 }
 

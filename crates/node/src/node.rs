@@ -140,6 +140,7 @@ fn realm_options(dir: &Path, settings: &crate::config::Settings) -> Options {
         disk_low_water_bytes: settings.data.disk_low_water_bytes,
         log_flush_wait_us: settings.log.flush_wait_us,
         log_entries_keep: settings.log.keep_entries,
+        log_bytes_keep: settings.log.keep_bytes,
         state_cache_bytes: settings.data.cache_bytes,
         state_flush_idle_ms: settings.data.flush_idle_ms,
         guest_instances_max: settings.sandbox.instances_max,

@@ -1,4 +1,4 @@
-//! Measures what the issue of the project promises, and prints one table.
+//! Measures what this project aims at, and prints one table.
 //!
 //! All of it comes from one run on one machine: node, clients and peers share its cores and its
 //! disk. Nothing is left behind. `cargo xtask bench` builds what is needed and starts this.

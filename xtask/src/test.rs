@@ -138,7 +138,8 @@ fn deny() -> Result<Tested> {
 
 /// Every line of the bench once, as small as can be: that it measures, not what.
 fn bench() -> Result<Tested> {
-    untested(cargo().args(["build", "--locked", "--workspace", "--bins"]))?;
+    // The same selection as the tests have, so that hardly anything is built again.
+    untested(cargo().args(["build", "--locked", "--workspace", "--all-targets"]))?;
     let mut bench = Command::new(target_dir().join("debug/althing-bench"));
     bench.arg("--guests").arg(guests::root().join("target/guests")).args(["--scale", "0.002"]);
     untested(&mut bench)

@@ -111,15 +111,22 @@ impl Run<'_> {
             Ok(session) => session,
             Err(error) => return Ok(vec![self.failed(&error); batch.instructions.len()]),
         };
+        let key = sessions::session_key(&batch.author, batch.session);
         let mut outcomes = Vec::with_capacity(batch.instructions.len());
         for (position, instruction) in (0..).zip(&batch.instructions) {
             let outcome = self.instruction(&batch, &mut session, position, instruction)?;
             outcomes.push(outcome);
-            if let Err(error) = self.keep_session(&batch, &session)? {
-                let rest = batch.instructions.len() - outcomes.len();
-                outcomes.extend(vec![self.failed(&error); rest]);
-                break;
+            // An instruction may have closed the session it is in: then nothing of it is kept, and
+            // the rest of the batch is refused.
+            if self.scope()?.writes().get(&key) == Some(None) {
+                self.books = Writes::new();
+                let closed = sessions::not_open(&batch.author, batch.session);
+                outcomes.resize(batch.instructions.len(), self.failed(&closed));
+                return Ok(outcomes);
             }
+        }
+        if !self.books.is_empty() {
+            self.books.put(key, session.encode_to_vec());
         }
         Ok(outcomes)
     }
@@ -146,26 +153,6 @@ impl Run<'_> {
         let digest = digest(instruction);
         sessions::decide(&mut self.books, &batch.author, batch.session, sequence, digest, &outcome);
         Ok(outcome)
-    }
-
-    /// Records how far the session is. An instruction may have closed the session it is in: then
-    /// nothing of it is kept, and the rest of the batch is refused.
-    fn keep_session(
-        &mut self,
-        batch: &Batch,
-        session: &v1::SessionState,
-    ) -> Result<Result<()>, Halt> {
-        let (author, number) = (&batch.author, batch.session);
-        let found = sessions::find(self.scope()?, author, number)?;
-        if let Err(error) = found {
-            self.books = Writes::new();
-            return Ok(Err(error));
-        }
-        if session.highest > 0 {
-            let bytes = session.encode_to_vec();
-            self.books.put(sessions::session_key(author, number), bytes);
-        }
-        Ok(Ok(()))
     }
 
     /// Runs one admitted instruction: all of it, or nothing of it, reaches the scope.

@@ -86,11 +86,16 @@ pub(crate) fn find(
     match state.read(&session_key(author, session))? {
         Some(bytes) => Ok(Ok(decode_stored("session", &bytes)?)),
         None if session == 0 => Ok(Ok(v1::SessionState::default())),
-        None => Ok(Err(Error::not_found(format!(
-            "session {session} of key {author}: not open; it may have been closed as the least \
-             recently used; open another"
-        )))),
+        None => Ok(Err(not_open(author, session))),
     }
+}
+
+/// What is said of a session that was never opened, or is closed.
+pub(crate) fn not_open(author: &PublicKey, session: u64) -> Error {
+    Error::not_found(format!(
+        "session {session} of key {author}: not open; it may have been closed as the least \
+         recently used; open another"
+    ))
 }
 
 /// Records what was decided for `sequence`.

@@ -6,8 +6,9 @@ use std::{borrow::Borrow, fmt};
 /// A keyspace's name, in bytes: a program's id, and a suffix for what belongs to the program.
 pub const KEYSPACE_BYTES_MAX: usize = 128;
 
-/// Most keys are shorter than this and need no allocation; a key is 56 bytes either way.
-const INLINE_BYTES: usize = 48;
+/// Most keys are shorter than this and need no allocation, those of sessions and their decided
+/// instructions among them, which every entry writes.
+const INLINE_BYTES: usize = 56;
 
 /// `keyspace ‖ 0 ‖ key`, ordered bytewise.
 ///

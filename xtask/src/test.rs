@@ -25,7 +25,7 @@ const STEPS: &[(&str, Step)] = &[
     ("bench, a glimpse", bench),
 ];
 
-/// What the deterministic core must not reach, whatever brings it along (DESIGN, "The house").
+/// What the deterministic core must not reach, whatever brings it along.
 const IMPURE: &[(&str, &str)] = &[
     ("tokio", "an async runtime"),
     ("mio", "an async runtime"),
@@ -82,10 +82,12 @@ pub(crate) fn run(filter: Option<&str>) -> Result<ExitCode> {
         }
         // A step that fails without a test to blame is one failure.
         sum.failed = sum.failed.max(1);
-        println!("{} passed, {} failed, in {}", sum.passed, sum.failed, shown(start.elapsed()));
+        eprintln!("\n{} in all", shown(start.elapsed()));
+        println!("{} passed, {} failed", sum.passed, sum.failed);
         return Ok(ExitCode::FAILURE);
     }
-    println!("{} passed, 0 failed, in {}", sum.passed, shown(start.elapsed()));
+    eprintln!("\n{} in all", shown(start.elapsed()));
+    println!("{} passed, 0 failed", sum.passed);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,4 +1,4 @@
-//! The one grant table: subject x program x method x path prefix (DESIGN 12). Deny by default.
+//! The one grant table: subject x program x method x path prefix. Deny by default.
 
 use crate::{Halt, keyspace};
 use althing_protocol::{Error, Hash, Need, ProgramId, PublicKey, Result, limits, v1};

@@ -1,4 +1,4 @@
-//! Which images run: staged, then activated (DESIGN 14).
+//! Which images run: staged, then activated.
 
 use crate::{
     Halt,

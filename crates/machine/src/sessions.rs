@@ -1,4 +1,4 @@
-//! Exactly once, bounded (DESIGN 10).
+//! Exactly once, bounded.
 //!
 //! A session keeps the outcomes of its last [`limits::SESSION_WINDOW`] sequence numbers in a ring
 //! of slots. Below the window everything is decided, so a captured envelope is useless; inside it

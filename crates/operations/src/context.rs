@@ -16,7 +16,7 @@ pub struct Caller {
     pub name: String,
 }
 
-/// How fresh a read is (DESIGN 17).
+/// How fresh a read is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Freshness {

@@ -1,4 +1,4 @@
-//! The hash chains, and what is derived from an entry's bytes (DESIGN 9).
+//! The hash chains, and what is derived from an entry's bytes.
 
 use crate::{Hash, RealmId};
 use blake3::Hasher;

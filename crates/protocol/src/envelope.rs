@@ -1,4 +1,4 @@
-//! What an author signs, and how a node checks it (DESIGN 11).
+//! What an author signs, and how a node checks it.
 
 use crate::{Error, PublicKey, RealmId, Result, SecretKey, limits, strict, v1};
 use ed25519_zebra::{Signature, VerificationKey, VerificationKeyBytes, batch};

@@ -25,7 +25,7 @@ pub use instruction::{ProgramId, SYS, sys};
 pub use need::Need;
 pub use strict::decode;
 
-/// Number of the semantics this binary runs: engine features, fuel table, limits (DESIGN 15).
+/// Number of the semantics this binary runs: engine features, fuel table, limits.
 pub const SEMANTICS: u32 = 1;
 
 /// Version of the formats that are signed and stored.

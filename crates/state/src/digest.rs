@@ -1,4 +1,4 @@
-//! Hashes over sets of pairs and over writes (DESIGN 9).
+//! Hashes over sets of pairs and over writes.
 
 use crate::{Key, Writes};
 use althing_protocol::Hash;

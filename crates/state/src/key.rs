@@ -111,6 +111,6 @@ mod tests {
 
     #[test]
     fn it_stays_small() {
-        assert_eq!(size_of::<Key>(), 56);
+        assert_eq!(size_of::<Key>(), 64);
     }
 }

@@ -1,4 +1,4 @@
-//! Who is let in at all (DESIGN 21).
+//! Who is let in at all.
 //!
 //! Any page in a browser on this machine can send requests to a loopback port. What keeps it out:
 //! it has no token; its Origin is not ours; and a name that resolves to 127.0.0.1 (rebinding) is

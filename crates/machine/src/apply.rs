@@ -4,7 +4,8 @@ use crate::{
     Context, Fault, Halt, Machine,
     context::{Events, digest},
     contract,
-    machine::Verdict,
+    grants::{self, GrantTable},
+    machine::{Asked, Verdict},
     native::Call,
     sessions,
 };
@@ -112,10 +113,14 @@ impl Run<'_> {
             Err(error) => return Ok(vec![self.failed(&error); batch.instructions.len()]),
         };
         let key = sessions::session_key(&batch.author, batch.session);
+        let mut table = self.machine.grants.get(self.scope()?)?;
         let mut outcomes = Vec::with_capacity(batch.instructions.len());
         for (position, instruction) in (0..).zip(&batch.instructions) {
-            let outcome = self.instruction(&batch, &mut session, position, instruction)?;
+            let outcome = self.instruction(&batch, &table, &mut session, position, instruction)?;
             outcomes.push(outcome);
+            if grants::is_touched(self.scope()?) {
+                table = self.machine.grants.get(self.scope()?)?;
+            }
             // An instruction may have closed the session it is in: then nothing of it is kept, and
             // the rest of the batch is refused.
             if self.scope()?.writes().get(&key) == Some(None) {
@@ -134,19 +139,19 @@ impl Run<'_> {
     fn instruction(
         &mut self,
         batch: &Batch,
+        table: &GrantTable,
         session: &mut v1::SessionState,
         position: u32,
         instruction: &v1::Instruction,
     ) -> Result<v1::Outcome, Halt> {
         let sequence = batch.sequence + u64::from(position);
-        let (machine, now_us) = (self.machine, self.timestamp_us);
-        let scope = self.scope()?;
-        let highest = session.highest;
-        let outcome = match machine.verdict(scope, batch, highest, sequence, instruction, now_us)? {
+        let (highest, now_us) = (session.highest, self.timestamp_us);
+        let asked = Asked { batch, highest, sequence, instruction, now_us };
+        let outcome = match self.machine.verdict(self.scope()?, table, &asked)? {
             Verdict::Decided(outcome) => return Ok(outcome),
             Verdict::Unseated(error) => return Ok(self.failed(&error)),
             Verdict::Refused(error) => self.failed(&error),
-            Verdict::Run => self.run(batch, position, instruction)?,
+            Verdict::Run(image) => self.run(batch, position, instruction, image)?,
         };
         session.highest = session.highest.max(sequence);
         session.used = self.index;
@@ -161,6 +166,7 @@ impl Run<'_> {
         batch: &Batch,
         position: u32,
         instruction: &v1::Instruction,
+        image: Option<v1::ImageInfo>,
     ) -> Result<v1::Outcome, Halt> {
         let context = Context {
             author: batch.author,
@@ -182,7 +188,8 @@ impl Run<'_> {
                 (scope, Fault::outcome(result)?)
             }
             None => {
-                let ran = contract::apply(self.machine, scope, &context, instruction)?;
+                let image = image.ok_or_else(|| Halt::new("a program without an image runs"))?;
+                let ran = contract::apply(self.machine, scope, &context, instruction, &image)?;
                 self.logs.extend(ran.logs);
                 (events, fuel) = (ran.events, ran.fuel);
                 (ran.scope, ran.output)

@@ -23,18 +23,12 @@ pub(crate) fn apply(
     scope: Scope,
     context: &Context,
     instruction: &v1::Instruction,
+    image: &v1::ImageInfo,
 ) -> Result<Ran, Halt> {
     let program = instruction.program_id.as_str();
-    let image = match programs::active(&scope, program)? {
-        Ok(image) => image,
-        Err(error) => {
-            let (events, logs) = (Events::default(), Vec::new());
-            return Ok(Ran { scope, output: Err(error), events, fuel: 0, logs });
-        }
-    };
     let host = ContractHost::new(scope, context, program, false);
     let (method, args) = (&instruction.method, &instruction.args);
-    let (host, finished) = call(machine, host, &image, Export::Apply, method, args)?;
+    let (host, finished) = call(machine, host, image, Export::Apply, method, args)?;
     let Finished { output, fuel_used, .. } = finished;
     Ok(Ran { scope: host.scope, output, events: host.events, fuel: fuel_used, logs: host.logs })
 }

@@ -204,6 +204,11 @@ pub(crate) fn decode_stored<M: Message + Default>(what: &str, bytes: &[u8]) -> R
     keyspace::stored(what, bytes).map_err(|e| Halt::new(e.message))
 }
 
+/// Whether the table changed among the writes of `scope`.
+pub(crate) fn is_touched(scope: &Scope) -> bool {
+    scope.writes().get(&Key::new(keyspace::META, VERSION)).is_some()
+}
+
 /// Marks the table as changed by `change`: the new version names the new content.
 pub(crate) fn touch(scope: &mut Scope, change: &[u8]) -> Result<(), crate::Fault> {
     let key = Key::new(keyspace::META, VERSION);

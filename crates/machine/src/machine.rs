@@ -38,9 +38,21 @@ pub enum Admission {
     Decided(Vec<v1::Outcome>),
 }
 
+/// One instruction before its verdict.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) batch: &'a Batch,
+    /// Highest number decided in its session.
+    pub(crate) highest: u64,
+    pub(crate) sequence: u64,
+    pub(crate) instruction: &'a v1::Instruction,
+    pub(crate) now_us: u64,
+}
+
 /// The verdict on one instruction, given at the door and again at apply, where it counts.
 pub(crate) enum Verdict {
-    Run,
+    /// Run it; a WASM program's active image is at hand already.
+    Run(Option<v1::ImageInfo>),
     Decided(v1::Outcome),
     /// It has no seat in its session; nothing is recorded.
     Unseated(Error),
@@ -94,10 +106,12 @@ impl Machine {
             Ok(session) => session.highest,
             Err(error) => return Ok(Err(error)),
         };
+        let table = self.grants.get(view)?;
         let mut decided = Vec::new();
         for (sequence, instruction) in (batch.sequence..).zip(&batch.instructions) {
-            match self.verdict(view, batch, highest, sequence, instruction, now_us)? {
-                Verdict::Run => highest = highest.max(sequence),
+            let asked = Asked { batch, highest, sequence, instruction, now_us };
+            match self.verdict(view, &table, &asked)? {
+                Verdict::Run(_) => highest = highest.max(sequence),
                 Verdict::Decided(outcome) => decided.push(outcome),
                 Verdict::Unseated(error) | Verdict::Refused(error) => return Ok(Err(error)),
             }
@@ -120,12 +134,10 @@ impl Machine {
     pub(crate) fn verdict(
         &self,
         state: &impl Read,
-        batch: &Batch,
-        highest: u64,
-        sequence: u64,
-        instruction: &v1::Instruction,
-        now_us: u64,
+        table: &GrantTable,
+        asked: &Asked<'_>,
     ) -> Result<Verdict, Halt> {
+        let Asked { batch, highest, sequence, instruction, now_us } = *asked;
         let author = &batch.author;
         match sessions::seat(state, author, batch.session, highest, sequence, instruction)? {
             Ok(Seat::Free) => {}
@@ -139,10 +151,9 @@ impl Machine {
                  other instructions into an open session",
             )));
         }
-        let table = self.grants.get(state)?;
         if opens {
             return Ok(match table.knows(author, now_us) {
-                true => Verdict::Run,
+                true => Verdict::Run(None),
                 // Recorded nowhere: a stranger leaves no trace in the state.
                 false => Verdict::Unseated(stranger(author)),
             });
@@ -156,12 +167,13 @@ impl Machine {
                 return Ok(Verdict::Refused(error));
             }
         }
-        if !self.is_native(&instruction.program_id)
-            && let Err(error) = programs::active(state, &instruction.program_id)?
-        {
-            return Ok(Verdict::Refused(error));
+        if self.is_native(&instruction.program_id) {
+            return Ok(Verdict::Run(None));
         }
-        Ok(Verdict::Run)
+        Ok(match programs::active(state, &instruction.program_id)? {
+            Ok(image) => Verdict::Run(Some(image)),
+            Err(error) => Verdict::Refused(error),
+        })
     }
 
     /// What the author of `instruction` must be granted.

@@ -191,9 +191,17 @@ fn install_debian() -> Result<()> {
         bail!("{advice}");
     }
     eprintln!("guests: installing {} with apt-get", DEBIAN_PACKAGES.join(", "));
-    let mut install = Command::new("apt-get");
+    // A fresh machine has no list of packages, and an old list names files that are gone.
+    run(apt_get().arg("update")).context(advice.clone())?;
+    let mut install = apt_get();
     install.args(["install", "--yes", "--no-install-recommends"]).args(DEBIAN_PACKAGES);
-    run(install.env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null())).context(advice)
+    run(&mut install).context(advice)
+}
+
+fn apt_get() -> Command {
+    let mut apt_get = Command::new("apt-get");
+    apt_get.env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
+    apt_get
 }
 
 fn is_root() -> bool {

@@ -30,6 +30,10 @@ pub const ERROR_TEXT_BYTES_MAX: usize = 2 << 10;
 pub const SCAN_PAIRS_MAX: usize = 1_000;
 /// Keys and values that one page of a scan returns, in bytes.
 pub const SCAN_BYTES_MAX: usize = 1 << 20;
+/// Keys that one call of `delete-prefix` deletes.
+pub const DELETE_PREFIX_KEYS_MAX: usize = 10_000;
+/// Programs that may be nested below the one an instruction names, each called by the one above.
+pub const CALL_DEPTH_MAX: u32 = 8;
 /// Conditions, and operations a branch, of a transaction.
 pub const TXN_OPS_MAX: usize = 128;
 /// Outcomes kept per session, so the largest distance between the sequence numbers in flight.
@@ -42,6 +46,14 @@ pub const SESSION_LABEL_BYTES_MAX: usize = 128;
 pub const GRANTS_MAX: usize = 4_096;
 /// Programs in a realm.
 pub const PROGRAMS_MAX: usize = 1_024;
+/// Images kept of a program, besides the active and the staged one: what it can be rolled back to.
+pub const PROGRAM_VERSIONS_MAX: usize = 8;
+/// Publishers of a program.
+pub const PUBLISHERS_MAX: usize = 16;
+/// Keys that one instruction deletes of a program that is removed.
+pub const REMOVE_KEYS_MAX: usize = 10_000;
+/// Keys and values that one instruction reads and deletes of a program that is removed, in bytes.
+pub const REMOVE_BYTES_MAX: usize = 16 << 20;
 /// A component, in bytes.
 pub const IMAGE_BYTES_MAX: usize = 64 << 20;
 /// One chunk of an upload, in bytes.

@@ -4,12 +4,13 @@ use crate::{
     Applied, Options, StateError, Store,
     digest::StateSum,
     error::guarded,
+    range::Span,
     store::open_file,
     tables::{CHECKPOINTS, META, RESULTS, unseal},
 };
 use althing_protocol::Hash;
 use redb::{ReadTransaction, ReadableTable};
-use std::{ops::Bound, path::Path};
+use std::path::Path;
 
 /// What an undamaged store holds on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +53,7 @@ impl Store {
         let disk = self.shared.base().disk;
         let mut sum = StateSum::empty();
         let mut pairs = 0;
-        for row in disk.rows((Bound::Unbounded, Bound::Unbounded))? {
+        for row in disk.rows(&Span::everything())? {
             let (key, value) = row?;
             sum.add(&key, &value);
             pairs += 1;

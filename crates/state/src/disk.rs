@@ -6,7 +6,7 @@ use crate::{
     engine::Engine,
     error::guarded,
     key::shown,
-    merge::Start,
+    range::{Order, Span},
     tables::{RESULTS, STATE, read_head, unseal},
 };
 use arc_swap::ArcSwapOption;
@@ -62,8 +62,9 @@ impl Disk {
         })
     }
 
-    pub(crate) fn rows(&self, start: Start<'_>) -> Result<Rows, StateError> {
-        self.read(|tables| Ok(Rows(tables.state.range::<&[u8]>(start)?)))
+    pub(crate) fn rows(&self, span: &Span) -> Result<Rows, StateError> {
+        let order = span.order;
+        self.read(|tables| Ok(Rows { range: tables.state.range::<&[u8]>(span.bounds())?, order }))
     }
 
     pub(crate) fn pairs(&self) -> Result<u64, StateError> {
@@ -96,12 +97,19 @@ impl Disk {
     }
 }
 
-/// Pairs on disk in key order. It keeps the transaction alive.
-pub(crate) struct Rows(redb::Range<'static, &'static [u8], &'static [u8]>);
+/// Pairs on disk in the order of a span. It keeps the transaction alive.
+pub(crate) struct Rows {
+    range: redb::Range<'static, &'static [u8], &'static [u8]>,
+    order: Order,
+}
 
 impl Rows {
     fn read(&mut self) -> Result<Option<(Key, Value)>, StateError> {
-        let Some((key, row)) = self.0.next().transpose()? else {
+        let next = match self.order {
+            Order::Ascending => self.range.next(),
+            Order::Descending => self.range.next_back(),
+        };
+        let Some((key, row)) = next.transpose()? else {
             return Ok(None);
         };
         let bytes = key.value();

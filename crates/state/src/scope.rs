@@ -1,10 +1,11 @@
 //! One instruction's window on the state.
 
 use crate::{
-    Applied, Key, Page, StateError, Value, View, Writes, key::shown, view::Range, writes::weight,
+    Applied, Key, Page, Range, StateError, Value, View, Writes, gaps::Gaps, key::shown,
+    writes::weight,
 };
 use althing_protocol::{Error, limits};
-use std::{collections::BTreeMap, fmt, ops::Bound};
+use std::{cell::RefCell, collections::BTreeMap, fmt, ops::Bound};
 
 /// A view with an instruction's own writes over it. Reads see the writes first.
 ///
@@ -15,6 +16,8 @@ pub struct Scope {
     writes: Writes,
     /// One for each open savepoint, innermost last: what the keys written since had before.
     undo: Vec<BTreeMap<Key, Option<Option<Value>>>>,
+    /// Learned by scans.
+    gaps: RefCell<Gaps>,
 }
 
 /// A moment to go back to. Savepoints nest: the last one taken ends first.
@@ -24,10 +27,21 @@ pub struct Savepoint {
     depth: usize,
 }
 
+/// A key that was written, with its value before and after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The key.
+    pub key: Key,
+    /// Its value before, or none.
+    pub old: Option<Value>,
+    /// Its value after, or none.
+    pub new: Option<Value>,
+}
+
 impl Scope {
     /// A scope over `view` without writes.
     pub fn new(view: View) -> Self {
-        Self { view, writes: Writes::new(), undo: Vec::new() }
+        Self { view, writes: Writes::new(), undo: Vec::new(), gaps: RefCell::default() }
     }
 
     /// The value of `key`.
@@ -53,8 +67,23 @@ impl Scope {
         limit_pairs: usize,
         limit_bytes: usize,
     ) -> Result<Page, StateError> {
-        let range = Range::new(keyspace, start, prefix);
-        self.view.page(Some(&self.writes), &range, limit_pairs, limit_bytes)
+        let range = Range { start, ..Range::of_prefix(prefix) };
+        self.range(keyspace, range, limit_pairs, limit_bytes)
+    }
+
+    /// The pairs of `keyspace` in `range`; see [`View::range`].
+    ///
+    /// # Errors
+    /// When this node's disk fails.
+    pub fn range(
+        &self,
+        keyspace: &str,
+        range: Range<'_>,
+        limit_pairs: usize,
+        limit_bytes: usize,
+    ) -> Result<Page, StateError> {
+        let overlay = Some((&self.writes, &self.gaps));
+        self.view.page(overlay, range.within(keyspace), limit_pairs, limit_bytes)
     }
 
     /// Writes `value` to `key`.
@@ -86,6 +115,9 @@ impl Scope {
                 limits::SCOPE_WRITES_BYTES_MAX
             )));
         }
+        if value.is_some() {
+            self.gaps.get_mut().split(key.as_bytes());
+        }
         match self.undo.last_mut() {
             None => drop(self.writes.set(key, value)),
             Some(undo) => {
@@ -108,6 +140,7 @@ impl Scope {
     /// When a savepoint taken later is still open.
     pub fn rollback(&mut self, savepoint: Savepoint) {
         for (key, old) in self.close(savepoint) {
+            self.gaps.get_mut().split(key.as_bytes());
             match old {
                 Some(old) => drop(self.writes.set(key, old)),
                 None => self.writes.unset(&key),
@@ -126,6 +159,24 @@ impl Scope {
                 outer.entry(key).or_insert(old);
             }
         }
+    }
+
+    /// What changed since the innermost savepoint, by key.
+    ///
+    /// # Errors
+    /// When this node's disk fails.
+    pub fn changes(&self) -> Result<Vec<Change>, StateError> {
+        let since = self.undo.last().into_iter().flatten();
+        since
+            .map(|(key, before)| {
+                let old = match before {
+                    Some(value) => value.clone(),
+                    None => self.view.get(key)?,
+                };
+                let new = self.writes.get(key).flatten().cloned();
+                Ok(Change { key: key.clone(), old, new })
+            })
+            .collect()
     }
 
     fn close(&mut self, savepoint: Savepoint) -> BTreeMap<Key, Option<Option<Value>>> {

@@ -1,14 +1,16 @@
 //! What readers hold: the state at one moment.
 
 use crate::{
-    Applied, Key, StateError, Value, Writes,
+    Applied, Key, Range, StateError, Value, Writes,
     digest::StateSum,
     disk::Disk,
+    gaps::{Gaps, Run},
     merge::{Layer, Merge},
+    range::Span,
 };
 use althing_protocol::Hash;
 use imbl::OrdMap;
-use std::{fmt, ops::Bound, sync::Arc};
+use std::{cell::RefCell, fmt, ops::Bound, sync::Arc};
 
 /// Encoded results by index, not on disk yet.
 pub(crate) type Results = OrdMap<u64, Arc<[u8]>>;
@@ -45,7 +47,7 @@ pub struct View(pub(crate) Arc<Layers>);
 /// Part of an ordered scan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// Keys without their keyspace, and values, in key order.
+    /// Keys without their keyspace, and values, in the order of the scan.
     pub pairs: Vec<(Vec<u8>, Value)>,
     /// Whether there is more after the last pair.
     pub more: bool,
@@ -81,33 +83,67 @@ impl View {
         limit_pairs: usize,
         limit_bytes: usize,
     ) -> Result<Page, StateError> {
-        let range = Range::new(keyspace, start, prefix);
-        self.page(None, &range, limit_pairs, limit_bytes)
+        let range = Range { start, ..Range::of_prefix(prefix) };
+        self.range(keyspace, range, limit_pairs, limit_bytes)
     }
 
-    /// A page, seen through a scope's own writes.
+    /// The pairs of `keyspace` that lie in `range`, in its order. Pages are cut as
+    /// [`scan`](Self::scan) cuts them: to go on when descending, end before the last key.
+    ///
+    /// # Errors
+    /// When the disk fails, or the store closed this view.
+    pub fn range(
+        &self,
+        keyspace: &str,
+        range: Range<'_>,
+        limit_pairs: usize,
+        limit_bytes: usize,
+    ) -> Result<Page, StateError> {
+        self.page(None, range.within(keyspace), limit_pairs, limit_bytes)
+    }
+
+    /// A page, seen through a scope's own writes, with what it knows of stretches without keys.
     pub(crate) fn page(
         &self,
-        overlay: Option<&Writes>,
-        range: &Range,
+        overlay: Option<(&Writes, &RefCell<Gaps>)>,
+        span: Option<Span>,
         limit_pairs: usize,
         limit_bytes: usize,
     ) -> Result<Page, StateError> {
         let mut page = Page::default();
         let mut bytes = 0;
-        for pair in self.merge(overlay, range.start())? {
-            let (key, value) = pair?;
-            if !key.as_bytes().starts_with(range.prefix.as_bytes()) {
-                break;
+        let Some(mut span) = span else { return Ok(page) };
+        let (writes, gaps) = overlay.unzip();
+        let mut walk = self.merge(writes, &span)?;
+        let mut run: Option<Run> = None;
+        while let Some(pair) = walk.next().transpose()? {
+            let (key, value) = pair;
+            let Some(value) = value else {
+                let Some(gaps) = gaps else { continue };
+                run.get_or_insert_with(|| Run::new(key.as_bytes())).step();
+                let gaps = gaps.borrow();
+                if let Some(gap) = gaps.around(key.as_bytes()) {
+                    if !span.jump(gap) {
+                        break;
+                    }
+                    walk = self.merge(writes, &span)?;
+                }
+                continue;
+            };
+            if let (Some(run), Some(gaps)) = (run.take(), gaps) {
+                run.end_at(key.as_bytes(), span.order, &mut gaps.borrow_mut());
             }
             let key = key.key();
             bytes += key.len() + value.len();
             let full = page.pairs.len() >= limit_pairs || bytes > limit_bytes;
             if full && (limit_pairs == 0 || !page.pairs.is_empty()) {
                 page.more = true;
-                break;
+                return Ok(page);
             }
             page.pairs.push((key.to_vec(), value));
+        }
+        if let (Some(run), Some(gaps)) = (run, gaps) {
+            run.end_with(span.end(), span.order, &mut gaps.borrow_mut());
         }
         Ok(page)
     }
@@ -115,24 +151,29 @@ impl View {
     fn merge<'a>(
         &'a self,
         overlay: Option<&'a Writes>,
-        start: Bound<&[u8]>,
+        span: &Span,
     ) -> Result<Merge<'a>, StateError> {
-        let range = (start, Bound::Unbounded);
         let Layers { base, fresh, .. } = &*self.0;
-        let mut merge = Merge::new(base.disk.rows(range)?)?;
+        let mut merge = Merge::new(base.disk.rows(span)?, span.order)?;
         if let Some(overlay) = overlay {
-            merge.overlay(overlay.map(), range);
+            merge.overlay(overlay.map(), span);
         }
-        merge.layer(fresh, range);
+        merge.layer(fresh, span);
         if let Some(frozen) = &base.frozen {
-            merge.layer(&frozen.writes, range);
+            merge.layer(&frozen.writes, span);
         }
         Ok(merge)
     }
 
     /// Every pair, in key order.
-    pub(crate) fn pairs(&self) -> Result<Merge<'_>, StateError> {
-        self.merge(None, Bound::Unbounded)
+    pub(crate) fn pairs(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<(Key, Value), StateError>> + '_, StateError> {
+        let live = |pair: Result<(Key, Option<Value>), _>| match pair {
+            Ok((key, value)) => value.map(|value| Ok((key, value))),
+            Err(error) => Some(Err(error)),
+        };
+        Ok(self.merge(None, &Span::everything())?.filter_map(live))
     }
 
     /// The position and chains of the last entry this view contains.
@@ -196,26 +237,5 @@ impl fmt::Debug for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (index, generation) = (self.applied().index, self.generation());
         write!(f, "View {{ index: {index}, generation: {generation} }}")
-    }
-}
-
-/// A start and a prefix within a keyspace, as whole keys.
-pub(crate) struct Range {
-    start: Bound<Key>,
-    prefix: Key,
-}
-
-impl Range {
-    pub(crate) fn new(keyspace: &str, start: Bound<&[u8]>, prefix: &[u8]) -> Self {
-        let start = match start {
-            Bound::Included(key) if key > prefix => Bound::Included(Key::new(keyspace, key)),
-            Bound::Excluded(key) if key >= prefix => Bound::Excluded(Key::new(keyspace, key)),
-            _ => Bound::Included(Key::new(keyspace, prefix)),
-        };
-        Self { start, prefix: Key::new(keyspace, prefix) }
-    }
-
-    fn start(&self) -> Bound<&[u8]> {
-        self.start.as_ref().map(Key::as_bytes)
     }
 }

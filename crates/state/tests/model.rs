@@ -3,7 +3,7 @@
 
 mod common;
 
-use althing_state::{Flusher, Key, Options, Scope, Store, Tip, Value, View};
+use althing_state::{Flusher, Key, Options, Order, Range, Scope, Store, Tip, Value, View};
 use common::{Model, disk::Disk};
 use proptest::{collection::vec, prelude::*};
 use std::ops::Bound;
@@ -29,6 +29,8 @@ enum Step {
 struct Scan {
     keyspace: usize,
     start: Bound<Vec<u8>>,
+    end: Bound<Vec<u8>>,
+    order: Order,
     prefix: Vec<u8>,
     limit_pairs: usize,
     limit_bytes: usize,
@@ -45,19 +47,27 @@ fn a_write() -> impl Strategy<Value = Write> {
     (0..KEYSPACES.len(), a_key(), proptest::option::weighted(0.7, vec(any::<u8>(), 0..60)))
 }
 
-fn a_scan() -> impl Strategy<Value = Scan> {
-    let start = prop_oneof![
+fn an_end() -> impl Strategy<Value = Bound<Vec<u8>>> {
+    prop_oneof![
         Just(Bound::Unbounded),
         a_key().prop_map(Bound::Included),
         a_key().prop_map(Bound::Excluded),
-    ];
+    ]
+}
+
+fn a_scan() -> impl Strategy<Value = Scan> {
+    let ends = (an_end(), an_end());
+    let order = prop_oneof![Just(Order::Ascending), Just(Order::Descending)];
     let prefix = prop_oneof![Just(Vec::new()), a_key()];
     let limit_pairs = prop_oneof![Just(usize::MAX), 0..6_usize];
     let limit_bytes = prop_oneof![Just(usize::MAX), 0..200_usize];
-    (0..KEYSPACES.len(), start, prefix, limit_pairs, limit_bytes, vec(a_write(), 0..4)).prop_map(
-        |(keyspace, start, prefix, limit_pairs, limit_bytes, own)| Scan {
+    let own = vec(a_write(), 0..4);
+    (0..KEYSPACES.len(), ends, order, prefix, limit_pairs, limit_bytes, own).prop_map(
+        |(keyspace, (start, end), order, prefix, limit_pairs, limit_bytes, own)| Scan {
             keyspace,
             start,
+            end,
+            order,
             prefix,
             limit_pairs,
             limit_bytes,
@@ -185,19 +195,29 @@ impl Pair {
         common::apply_to_model(&mut model, &own);
 
         let start = scan.start.as_ref().map(Vec::as_slice);
-        let page =
-            scope.scan(keyspace, start, &scan.prefix, scan.limit_pairs, scan.limit_bytes).unwrap();
+        let end = scan.end.as_ref().map(Vec::as_slice);
+        let range = Range { prefix: &scan.prefix, start, end, order: scan.order };
+        let page = scope.range(keyspace, range, scan.limit_pairs, scan.limit_bytes).unwrap();
         let after_start = |key: &[u8]| match start {
             Bound::Included(start) => key >= start,
             Bound::Excluded(start) => key > start,
             Bound::Unbounded => true,
         };
-        let all: Vec<_> = model
+        let before_end = |key: &[u8]| match end {
+            Bound::Included(end) => key <= end,
+            Bound::Excluded(end) => key < end,
+            Bound::Unbounded => true,
+        };
+        let mut all: Vec<_> = model
             .iter()
             .filter(|(key, _)| key.keyspace() == keyspace)
             .map(|(key, value)| (key.key().to_vec(), Value::from(&value[..])))
-            .filter(|(key, _)| key.starts_with(&scan.prefix) && after_start(key))
+            .filter(|(key, _)| key.starts_with(&scan.prefix))
+            .filter(|(key, _)| after_start(key) && before_end(key))
             .collect();
+        if scan.order == Order::Descending {
+            all.reverse();
+        }
         let mut bytes = 0;
         let fits = |(key, value): &&(Vec<u8>, Value)| {
             bytes += key.len() + value.len();

@@ -52,9 +52,27 @@ pub fn delete(key: impl AsRef<[u8]>) -> Result<bool> {
     host::db_delete(key.as_ref())
 }
 
-/// The pairs whose keys start with `prefix`, in order. They are fetched page by page.
+/// Deletes the first keys that start with `prefix`, at most `limit` of them, and at most 10,000.
+///
+/// # Errors
+/// As [`delete`].
+pub fn delete_prefix(prefix: impl AsRef<[u8]>, limit: u32) -> Result<Deleted> {
+    host::db_delete_prefix(prefix.as_ref(), limit)
+}
+
+/// What [`delete_prefix`] has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    /// Keys that were deleted.
+    pub keys: u32,
+    /// There are more keys with that prefix: go on in this call, or in the next instruction.
+    pub more: bool,
+}
+
+/// The pairs whose keys start with `prefix`, in ascending order. They are fetched page by page.
 pub fn scan(prefix: impl Into<Vec<u8>>) -> Scan {
-    Scan { prefix: prefix.into(), after: None, page: 64, pairs: Vec::new().into_iter(), more: true }
+    let range = Range { prefix: prefix.into(), after: None, before: None, is_descending: false };
+    Scan { range, page: 64, pairs: Vec::new().into_iter(), more: true }
 }
 
 /// A value that should be JSON.
@@ -69,18 +87,40 @@ pub fn decode<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T> {
 /// Pairs in order: see [`scan`].
 #[derive(Debug)]
 pub struct Scan {
-    prefix: Vec<u8>,
-    after: Option<Vec<u8>>,
+    range: Range,
     page: u32,
     pairs: vec::IntoIter<(Vec<u8>, Vec<u8>)>,
     more: bool,
 }
 
+/// What is left of a scan.
+#[derive(Debug)]
+pub(crate) struct Range {
+    pub(crate) prefix: Vec<u8>,
+    pub(crate) after: Option<Vec<u8>>,
+    pub(crate) before: Option<Vec<u8>>,
+    pub(crate) is_descending: bool,
+}
+
 impl Scan {
-    /// Starts after `key`, which need not exist.
+    /// Only keys after `key`, which need not exist.
     #[must_use]
     pub fn after(mut self, key: impl Into<Vec<u8>>) -> Self {
-        self.after = Some(key.into());
+        self.range.after = Some(key.into());
+        self
+    }
+
+    /// Only keys before `key`, which need not exist.
+    #[must_use]
+    pub fn before(mut self, key: impl Into<Vec<u8>>) -> Self {
+        self.range.before = Some(key.into());
+        self
+    }
+
+    /// From the last key to the first.
+    #[must_use]
+    pub fn rev(mut self) -> Self {
+        self.range.is_descending = true;
         self
     }
 
@@ -104,11 +144,15 @@ impl Iterator for Scan {
             if !self.more {
                 return None;
             }
-            match host::db_scan(&self.prefix, self.after.as_deref(), self.page) {
+            match host::db_scan(&self.range, self.page) {
                 Ok((pairs, more)) => {
                     self.more = more && !pairs.is_empty();
                     if let Some((last, _)) = pairs.last() {
-                        self.after = Some(last.clone());
+                        let end = match self.range.is_descending {
+                            true => &mut self.range.before,
+                            false => &mut self.range.after,
+                        };
+                        *end = Some(last.clone());
                     }
                     self.pairs = pairs.into_iter();
                 }

@@ -62,12 +62,16 @@
 #[doc(hidden)]
 pub mod bindings;
 pub mod context;
+pub mod crypto;
 pub mod db;
 mod error;
 pub mod events;
 mod host;
 pub mod log;
+#[cfg(target_arch = "wasm32")]
+mod memory;
 mod message;
+pub mod programs;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
@@ -111,32 +115,76 @@ macro_rules! methods {
     };
 }
 
+/// A contract that is told when it takes over from another version of itself.
+pub trait Migrate {
+    /// Runs once when this version is activated in place of another one, with what the manifest of
+    /// that other one says as its version. It brings what is in [`db`] into the form that this version
+    /// expects. After a rollback it is the version that returns which is told.
+    ///
+    /// An error undoes everything, and the version that was active stays so. It may query other
+    /// [`programs`], not call them.
+    ///
+    /// # Errors
+    /// When it cannot go on from that version.
+    fn migrate(from_version: &str) -> Result<()>;
+}
+
 /// Makes a [`Contract`] the one that this crate exports. Once per crate, whose type is `cdylib`.
+///
+/// `contract!(Mine, migrate)` exports its [`Migrate`] as well.
 #[macro_export]
 macro_rules! contract {
     ($contract:ty) => {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             struct Component;
+            $crate::__guest!($contract, $crate::bindings);
+    $crate::bindings::export!(Component with_types_in $crate::bindings);
+        };
+    };
+    ($contract:ty, migrate) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            struct Component;
+            $crate::__guest!($contract, $crate::bindings::migrating);
 
-            impl $crate::bindings::Guest for Component {
-                fn apply(
-                    method: ::std::string::String,
-                    args: ::std::vec::Vec<u8>,
-                ) -> ::std::result::Result<::std::vec::Vec<u8>, ::std::string::String> {
-                    $crate::__apply::<$contract>(&method, &args)
-                }
-
-                fn query(
-                    method: ::std::string::String,
-                    args: ::std::vec::Vec<u8>,
-                ) -> ::std::result::Result<::std::vec::Vec<u8>, ::std::string::String> {
-                    $crate::__query::<$contract>(&method, &args)
+            impl $crate::bindings::migrating::exports::althing::contract::migration::Guest
+                for Component
+            {
+                fn migrate(
+                    from_version: ::std::string::String,
+                ) -> ::std::result::Result<(), ::std::string::String> {
+                    $crate::__migrate::<$contract>(&from_version)
                 }
             }
 
-    $crate::bindings::export!(Component with_types_in $crate::bindings);
+            $crate::bindings::migrating::export!(
+                Component with_types_in $crate::bindings::migrating
+            );
         };
+    };
+}
+
+/// The functions of every contract, for [`contract!`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __guest {
+    ($contract:ty, $($world:tt)*) => {
+        impl $($world)*::Guest for Component {
+            fn apply(
+                method: ::std::string::String,
+                args: ::std::vec::Vec<u8>,
+            ) -> ::std::result::Result<::std::vec::Vec<u8>, ::std::string::String> {
+                $crate::__apply::<$contract>(&method, &args)
+            }
+
+            fn query(
+                method: ::std::string::String,
+                args: ::std::vec::Vec<u8>,
+            ) -> ::std::result::Result<::std::vec::Vec<u8>, ::std::string::String> {
+                $crate::__query::<$contract>(&method, &args)
+            }
+        }
     };
 }
 
@@ -158,4 +206,11 @@ pub fn __query<C: Contract>(method: &str, args: &[u8]) -> Result<Vec<u8>, String
         .and_then(C::query)
         .map(Reply::into_bytes)
         .map_err(Error::into_text)
+}
+
+/// The export `migrate`, for [`contract!`].
+#[doc(hidden)]
+pub fn __migrate<C: Migrate>(from_version: &str) -> Result<(), String> {
+    host::report_panics();
+    C::migrate(from_version).map_err(Error::into_text)
 }

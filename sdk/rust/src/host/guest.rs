@@ -3,7 +3,9 @@
 use super::Page;
 use crate::{
     Error, Kind, Result,
-    bindings::althing::contract::{context, db, events, log as wit_log, types},
+    bindings::althing::contract::{context, crypto, db, events, log as wit_log, programs, types},
+    context::Caller,
+    db::{Deleted, Range},
     log::Level,
 };
 
@@ -36,9 +38,30 @@ pub(crate) fn db_delete(key: &[u8]) -> Result<bool> {
     Ok(db::delete(key)?)
 }
 
-pub(crate) fn db_scan(prefix: &[u8], after: Option<&[u8]>, limit: u32) -> Result<Page> {
-    let page = db::scan(prefix, after, limit)?;
+pub(crate) fn db_delete_prefix(prefix: &[u8], limit: u32) -> Result<Deleted> {
+    let db::Deleted { keys, more } = db::delete_prefix(prefix, limit)?;
+    Ok(Deleted { keys, more })
+}
+
+pub(crate) fn db_scan(range: &Range, limit: u32) -> Result<Page> {
+    let order = match range.is_descending {
+        true => db::Order::Descending,
+        false => db::Order::Ascending,
+    };
+    let range = db::Range {
+        prefix: range.prefix.clone(),
+        after: range.after.clone(),
+        before: range.before.clone(),
+    };
+    let page = db::scan(&range, order, limit)?;
     Ok((page.pairs.into_iter().map(|pair| (pair.key, pair.value)).collect(), page.more))
+}
+
+pub(crate) fn caller() -> Caller {
+    match context::caller() {
+        context::Subject::Key(key) => Caller::Key(bytes32(&key)),
+        context::Subject::Program(program) => Caller::Program(program),
+    }
 }
 
 pub(crate) fn author() -> [u8; 32] {
@@ -59,6 +82,30 @@ pub(crate) fn seed() -> [u8; 32] {
 
 pub(crate) fn program() -> String {
     context::program()
+}
+
+pub(crate) fn blake3(data: &[u8]) -> [u8; 32] {
+    bytes32(&crypto::hash(crypto::Algorithm::Blake3, data))
+}
+
+pub(crate) fn sha256(data: &[u8]) -> [u8; 32] {
+    bytes32(&crypto::hash(crypto::Algorithm::Sha256, data))
+}
+
+pub(crate) fn verify(key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    crypto::verify_signature(key, message, signature)
+}
+
+pub(crate) fn call_program(
+    program: &str,
+    method: &str,
+    args: &[u8],
+    is_query: bool,
+) -> Result<Vec<u8>> {
+    Ok(match is_query {
+        true => programs::query(program, method, args)?,
+        false => programs::call(program, method, args)?,
+    })
 }
 
 pub(crate) fn emit(topic: &str, data: &[u8]) -> Result<()> {

@@ -12,7 +12,7 @@ use std::{
     io::{self, Read, Write},
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 /// A store of blobs in a directory that nobody else writes.
@@ -119,8 +119,22 @@ impl Blobs {
         self.pinned().remove(hash);
     }
 
-    /// Removes every blob that is not pinned and was stored at least `age` ago: what was uploaded
-    /// just now is about to be used. Returns what it removed.
+    /// Makes a blob as young as one stored now, if it is there: it is about to be used.
+    ///
+    /// # Errors
+    /// When the file system fails.
+    pub fn touch(&self, hash: &Hash) -> Result<bool, BlobError> {
+        let _writing = self.writing();
+        let path = self.dir.whole(hash);
+        match File::options().append(true).open(&path) {
+            Ok(file) => file.set_modified(SystemTime::now()).at(&path).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error).at(&path),
+        }
+    }
+
+    /// Removes every blob that is not pinned and was stored or touched at least `age` ago: what was
+    /// uploaded just now is about to be used. Returns what it removed.
     ///
     /// # Errors
     /// When the file system fails.

@@ -72,6 +72,25 @@ fn only_what_is_unpinned_and_old_is_removed() {
 }
 
 #[test]
+fn what_is_touched_is_young_again() {
+    let (dir, blobs) = store();
+    let [touched, left] = [b"a", b"b"].map(|bytes| blobs.put(bytes).unwrap());
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(7_200);
+    for hash in [&touched, &left] {
+        fs::File::options()
+            .append(true)
+            .open(path(&dir, hash))
+            .unwrap()
+            .set_modified(long_ago)
+            .unwrap();
+    }
+    assert!(blobs.touch(&touched).unwrap());
+    assert_eq!(blobs.remove_unpinned(Duration::from_secs(3_600)).unwrap(), [left]);
+    assert!(!blobs.touch(&left).unwrap(), "it is gone");
+    assert_eq!(blobs.get(&touched).unwrap().unwrap(), b"a");
+}
+
+#[test]
 fn too_large() {
     let (_dir, blobs) = store();
     let error = Error::from(blobs.put(&vec![0; limits::IMAGE_BYTES_MAX + 1]).unwrap_err());

@@ -212,6 +212,7 @@ fn programs() {
         program: "counter".into(),
         image: vec![0xcd; 32],
         manifest: Some(manifest),
+        signature: None,
     };
     let input = json!({
         "program": "counter", "image": image,
@@ -227,6 +228,77 @@ fn programs() {
     assert_eq!(activated, Ok(vec![instructions::activate(&activate)]));
     let input = json!({"program": "counter", "image": image, "manifest": {"fuel": 1}});
     assert!(refused("action:program.stage.v1", input).message.contains("fuel"));
+}
+
+#[test]
+fn what_manages_programs() {
+    let (ab, cd) = ("ab".repeat(32), "cd".repeat(32));
+    let counter = || "counter".to_owned();
+    let rollback = |image| instructions::rollback(&v1::Rollback { program: counter(), image });
+    let rules = |owner, role, publishers: Option<Vec<Vec<u8>>>| {
+        let publishers = publishers.map(|keys| v1::Publishers { keys });
+        instructions::program_rules(&v1::ProgramRules {
+            program: counter(),
+            owner,
+            role,
+            publishers,
+        })
+    };
+    for (name, more, expected) in [
+        ("rollback", json!({}), rollback(None)),
+        ("rollback", json!({"image": cd}), rollback(Some(vec![0xcd; 32]))),
+        ("disable", json!({}), instructions::disable("counter")),
+        ("enable", json!({}), instructions::enable("counter")),
+        ("remove", json!({}), instructions::remove("counter")),
+        ("rules", json!({"owner": ab}), rules(Some(vec![0xab; 32]), None, None)),
+        ("rules", json!({"role": ""}), rules(None, Some(String::new()), None)),
+        (
+            "rules",
+            json!({"publishers": [ab, cd]}),
+            rules(None, None, Some(vec![vec![0xab; 32], vec![0xcd; 32]])),
+        ),
+        ("rules", json!({"publishers": []}), rules(None, None, Some(Vec::new()))),
+    ] {
+        let mut input = json!({"program": "counter"});
+        input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        assert_eq!(plan(&format!("action:program.{name}.v1"), input), Ok(vec![expected]));
+    }
+    let removed = v1::Removed { keys: 10_000, more: true, grants: 0 };
+    assert_eq!(
+        render("action:program.remove.v1", &removed),
+        json!({"keys": 10_000, "more": true, "grants": 0, "index": 9})
+    );
+    for (name, field, bad) in [
+        ("rollback", "image", json!({"image": "cd"})),
+        ("rules", "owner", json!({"owner": "nobody"})),
+        ("rules", "publishers[1]", json!({"publishers": [ab, "cd"]})),
+    ] {
+        let mut input = json!({"program": "counter"});
+        input.as_object_mut().unwrap().extend(bad.as_object().unwrap().clone());
+        let error = refused(&format!("action:program.{name}.v1"), input);
+        assert!(error.message.starts_with(field), "{error}");
+    }
+}
+
+#[test]
+fn a_signed_image() {
+    let (image, publisher) = ("cd".repeat(32), "ab".repeat(32));
+    let stage = |signature: &str| {
+        json!({
+            "program": "counter", "image": image, "manifest": {"version": "1"},
+            "signature": {"publisher": publisher, "signature": signature},
+        })
+    };
+    let expected = v1::Stage {
+        program: "counter".into(),
+        image: vec![0xcd; 32],
+        manifest: Some(v1::Manifest { version: "1".into(), ..v1::Manifest::default() }),
+        signature: Some(v1::ImageSignature { publisher: vec![0xab; 32], signature: vec![7; 64] }),
+    };
+    let planned = plan("action:program.stage.v1", stage(&"07".repeat(64)));
+    assert_eq!(planned, Ok(vec![instructions::stage(&expected)]));
+    let error = refused("action:program.stage.v1", stage("0"));
+    assert!(error.message.starts_with("signature.signature"), "{error}");
 }
 
 #[test]

@@ -170,6 +170,31 @@ pub mod sys {
     pub fn activate(args: &v1::Activate) -> v1::Instruction {
         instruction("activate", args)
     }
+
+    /// Runs an image that was active before from this entry on.
+    pub fn rollback(args: &v1::Rollback) -> v1::Instruction {
+        instruction("rollback", args)
+    }
+
+    /// Lets a program refuse calls and queries.
+    pub fn disable(program: impl Into<String>) -> v1::Instruction {
+        instruction("disable", &v1::ProgramName { program: program.into() })
+    }
+
+    /// Lets a disabled program run again.
+    pub fn enable(program: impl Into<String>) -> v1::Instruction {
+        instruction("enable", &v1::ProgramName { program: program.into() })
+    }
+
+    /// Deletes some keys of a disabled program; with the last of them the program itself.
+    pub fn remove(program: impl Into<String>) -> v1::Instruction {
+        instruction("remove", &v1::ProgramName { program: program.into() })
+    }
+
+    /// Changes who may manage a program.
+    pub fn program_rules(args: &v1::ProgramRules) -> v1::Instruction {
+        instruction("program_rules", args)
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod identity;
 mod instruction;
 pub mod limits;
 mod need;
+mod publish;
 mod strict;
 
 /// The messages of `proto/althing/v1`.
@@ -23,6 +24,7 @@ pub use error::{Error, Kind, Result};
 pub use identity::{Hash, PublicKey, RealmId, SecretKey};
 pub use instruction::{ProgramId, SYS, sys};
 pub use need::Need;
+pub use publish::ImageClaim;
 pub use strict::decode;
 
 /// Number of the semantics this binary runs: engine features, fuel table, limits.

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use althing_protocol::{
-    Batch, Hash, RealmId, SecretKey, decode, entry_seed, next_entry_chain, next_result_chain,
-    realm_id, sign, sys, v1, verify,
+    Batch, Hash, ImageClaim, RealmId, SecretKey, decode, entry_seed, next_entry_chain,
+    next_result_chain, realm_id, sign, sys, v1, verify,
 };
 use prost::Message;
 
@@ -73,6 +73,48 @@ fn chains_and_seeds() {
         hex(&entry_seed(&[5; 16], 1, 0)),
         "b7bbf6e97ce8e2542fa911e5bd02b04f5b41eb3a469b90b5f6d345fae6fa0c15"
     );
+}
+
+#[test]
+fn a_published_image() {
+    let image = Hash::of(b"component");
+    let claim = ImageClaim { program: "counter", image: &image, version: "1.2" };
+    let signature = claim.sign(&key());
+    assert_eq!(
+        hex(&signature.signature),
+        "873d27784af9c9e13a25fe76e77a6900b7c4e3caa76470883a3f489e93e44876877437be2b6ba39bc6429877f72095ab9fdd9412f09d56670d810569632fe706",
+        "ed25519 is deterministic: domain or message changed"
+    );
+    assert_eq!(claim.verify(&signature), Ok(key().public()));
+    // The same bytes, put together by hand: docs/formats.md has them.
+    let message =
+        [&b"althing image v1\0counter\0"[..], image.as_bytes().as_slice(), b"1.2"].concat();
+    let signed = ed25519_zebra::Signature::from(<[u8; 64]>::try_from(signature.signature).unwrap());
+    let key = ed25519_zebra::VerificationKey::try_from(key().public().0).unwrap();
+    key.verify(&signed, &message).unwrap();
+}
+
+#[test]
+fn instructions_that_manage_a_program() {
+    let rules = v1::ProgramRules {
+        program: "counter".into(),
+        owner: Some(vec![0xab; 32]),
+        role: Some(String::new()),
+        publishers: Some(v1::Publishers { keys: vec![vec![0xcd; 32]] }),
+    };
+    let (ab, cd) = ("ab".repeat(32), "cd".repeat(32));
+    let rollback = |image| v1::Rollback { program: "counter".into(), image };
+    let name = "0a07636f756e746572";
+    for (instruction, method, args) in [
+        (sys::rollback(&rollback(None)), "rollback", name.to_owned()),
+        (sys::rollback(&rollback(Some(vec![0xcd; 32]))), "rollback", format!("{name}1220{cd}")),
+        (sys::disable("counter"), "disable", name.to_owned()),
+        (sys::enable("counter"), "enable", name.to_owned()),
+        (sys::remove("counter"), "remove", name.to_owned()),
+        (sys::program_rules(&rules), "program_rules", format!("{name}1220{ab}1a0022220a20{cd}")),
+    ] {
+        assert_eq!((instruction.method.as_str(), hex(&instruction.args)), (method, args));
+    }
 }
 
 #[test]

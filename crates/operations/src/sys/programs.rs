@@ -1,19 +1,21 @@
-//! Programs: stage, activate, call.
+//! Programs: stage, activate, call, and what manages them.
 
-use super::{done, only, output};
+use super::{done, only, only_output, output};
 use crate::{GrantNeeded, Operation, text};
 use althing_protocol::{Error, Result, SYS, sys, v1};
+use data_encoding::HEXLOWER_PERMISSIVE;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub(super) fn actions() -> Vec<Operation> {
     let image = "00".repeat(32);
+    let on_program = |method: &str| GrantNeeded::new(SYS, method).at("program");
     vec![
         Operation::action(
             "action:program.stage.v1",
-            "Makes an uploaded image the next version of a program.",
-            GrantNeeded::new(SYS, "stage").at("program"),
+            "Makes an uploaded image the next version of a program; who stages the first one owns it.",
+            on_program("stage"),
             |input: StageInput| Ok(vec![sys::stage(&stage(input)?)]),
             done,
         )
@@ -24,7 +26,7 @@ pub(super) fn actions() -> Vec<Operation> {
         Operation::action(
             "action:program.activate.v1",
             "Runs the staged image of a program from this entry on.",
-            GrantNeeded::new(SYS, "activate").at("program"),
+            on_program("activate"),
             |input: ActivateInput| {
                 let image = text::hash("image", &input.image)?.0.to_vec();
                 Ok(vec![sys::activate(&v1::Activate { program: input.program, image })])
@@ -32,6 +34,50 @@ pub(super) fn actions() -> Vec<Operation> {
             done,
         )
         .example(json!({"program": "counter", "image": image})),
+        Operation::action(
+            "action:program.rollback.v1",
+            "Runs an image that was active before from this entry on.",
+            on_program("rollback"),
+            |input: RollbackInput| Ok(vec![sys::rollback(&rollback(input)?)]),
+            done,
+        )
+        .example(json!({"program": "counter"})),
+        Operation::action(
+            "action:program.disable.v1",
+            "Lets a program refuse calls and queries until it is enabled.",
+            on_program("disable"),
+            |input: ProgramInput| Ok(vec![sys::disable(input.program)]),
+            done,
+        )
+        .example(json!({"program": "counter"})),
+        Operation::action(
+            "action:program.enable.v1",
+            "Lets a disabled program run again.",
+            on_program("enable"),
+            |input: ProgramInput| Ok(vec![sys::enable(input.program)]),
+            done,
+        )
+        .example(json!({"program": "counter"})),
+        Operation::action(
+            "action:program.remove.v1",
+            "Deletes keys of a disabled program, 10,000 at most; with the last of them the program.",
+            on_program("remove"),
+            |input: ProgramInput| Ok(vec![sys::remove(input.program)]),
+            |outcomes| {
+                let (index, removed): (_, v1::Removed) = only_output(outcomes)?;
+                let v1::Removed { keys, more, grants } = removed;
+                Ok(RemoveOutput { keys, more, grants, index })
+            },
+        )
+        .example(json!({"program": "counter"})),
+        Operation::action(
+            "action:program.rules.v1",
+            "Changes the owner, the role or the publishers of a program; what is left out stays.",
+            on_program("program_rules"),
+            |input: RulesInput| Ok(vec![sys::program_rules(&rules(input)?)]),
+            done,
+        )
+        .example(json!({"program": "counter", "role": "deployer", "publishers": [image]})),
         Operation::action(
             "action:program.call.v1",
             "Calls a method of a program.",
@@ -54,6 +100,18 @@ struct StageInput {
     /// What the package asks for.
     #[serde(default)]
     manifest: Manifest,
+    /// A publisher's, which a program with publishers wants.
+    signature: Option<Signature>,
+}
+
+/// Says that the image is this version of the program; `althing sign` makes it.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Signature {
+    /// The publisher's public key, in hexadecimal.
+    publisher: String,
+    /// 64 bytes, in hexadecimal.
+    signature: String,
 }
 
 /// What a package asks for; what is left out has its default.
@@ -78,6 +136,51 @@ struct ActivateInput {
     program: String,
     /// BLAKE3 of the component, in hexadecimal.
     image: String,
+}
+
+/// Names a program, and what it is to run.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RollbackInput {
+    /// The program's id.
+    program: String,
+    /// BLAKE3 of one of the versions kept, in hexadecimal. Without it: what was active last.
+    image: Option<String>,
+}
+
+/// Names a program.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ProgramInput {
+    /// The program's id.
+    program: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct RemoveOutput {
+    /// Keys deleted.
+    keys: u64,
+    /// Whether there are more, so that the program is still there: remove it again.
+    more: bool,
+    /// Grants to the program that went with it.
+    grants: u64,
+    /// Index of the entry.
+    index: u64,
+}
+
+/// Who may manage a program.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RulesInput {
+    /// The program's id.
+    program: String,
+    /// Public key of the new owner, in hexadecimal.
+    owner: Option<String>,
+    /// A role whose members may manage it as the owner may; empty is none.
+    role: Option<String>,
+    /// Public keys, in hexadecimal, of which one must have signed an image; at most 16. Empty:
+    /// images need no signature.
+    publishers: Option<Vec<String>>,
 }
 
 /// A call. With neither args nor args_base64 the args are empty.
@@ -130,6 +233,34 @@ fn stage(input: StageInput) -> Result<v1::Stage> {
         program: input.program,
         image: text::hash("image", &input.image)?.0.to_vec(),
         manifest: Some(v1::Manifest { version, description, fuel_max, memory_bytes_max }),
+        signature: input.signature.map(signature).transpose()?,
+    })
+}
+
+fn signature(input: Signature) -> Result<v1::ImageSignature> {
+    let bytes = HEXLOWER_PERMISSIVE
+        .decode(input.signature.as_bytes())
+        .map_err(|e| Error::invalid(format!("signature.signature: not hexadecimal: {e}")))?;
+    let publisher = text::public_key("signature.publisher", &input.publisher)?.0.to_vec();
+    Ok(v1::ImageSignature { publisher, signature: bytes })
+}
+
+fn rollback(input: RollbackInput) -> Result<v1::Rollback> {
+    let image = input.image.map(|image| text::hash("image", &image)).transpose()?;
+    Ok(v1::Rollback { program: input.program, image: image.map(|image| image.0.to_vec()) })
+}
+
+fn rules(input: RulesInput) -> Result<v1::ProgramRules> {
+    let key = |field: &str, hex: &str| Ok(text::public_key(field, hex)?.0.to_vec());
+    let publishers = input.publishers.map(|publishers| {
+        let keys = publishers.iter().enumerate();
+        keys.map(|(at, hex)| key(&format!("publishers[{at}]"), hex)).collect::<Result<Vec<_>>>()
+    });
+    Ok(v1::ProgramRules {
+        program: input.program,
+        owner: input.owner.map(|hex| key("owner", &hex)).transpose()?,
+        role: input.role,
+        publishers: publishers.transpose()?.map(|keys| v1::Publishers { keys }),
     })
 }
 

@@ -3,15 +3,17 @@
 use crate::{
     Context, Fault, Halt, Machine,
     context::{Events, digest},
-    contract,
+    contract::Work,
+    explain::Notes,
     grants::{self, GrantTable},
     machine::{Asked, Verdict},
-    native::Call,
+    native::{Call, Guests},
     sessions,
 };
 use althing_protocol::{Batch, Error, Result, entry_seed, limits, v1};
 use althing_state::{Scope, View, Writes};
 use prost::Message;
+use std::mem;
 
 /// An entry at its place in the log.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +54,7 @@ pub struct LogLine {
 }
 
 /// One entry while it runs. The scope is absent only while a guest holds it.
-struct Run<'a> {
+pub(crate) struct EntryRun<'a> {
     machine: &'a Machine,
     index: u64,
     timestamp_us: u64,
@@ -62,6 +64,8 @@ struct Run<'a> {
     /// budget keeps its verdict from being recorded.
     books: Writes,
     logs: Vec<LogLine>,
+    /// Only when the run is to be explained.
+    pub(crate) notes: Option<Box<Notes>>,
 }
 
 impl Machine {
@@ -71,30 +75,38 @@ impl Machine {
     /// # Errors
     /// When this node cannot go on. A bad instruction is an outcome.
     pub fn apply(&self, view: View, at: EntryAt<'_>) -> Result<Applied, Halt> {
-        let timestamp_us = at.entry.timestamp_us.max(view.applied().timestamp_us);
-        let mut run = Run {
-            machine: self,
+        Ok(EntryRun::new(self, view, &at).entry(&at)?.0)
+    }
+}
+
+impl<'a> EntryRun<'a> {
+    pub(crate) fn new(machine: &'a Machine, view: View, at: &EntryAt<'a>) -> Self {
+        Self {
+            machine,
             index: at.index,
-            timestamp_us,
+            timestamp_us: at.entry.timestamp_us.max(view.applied().timestamp_us),
             seed: &at.entry.seed,
             scope: Some(Scope::new(view)),
             books: Writes::new(),
             logs: Vec::new(),
-        };
+            notes: None,
+        }
+    }
+
+    pub(crate) fn entry(mut self, at: &EntryAt<'_>) -> Result<(Applied, Option<Box<Notes>>), Halt> {
         let outcomes = match &at.entry.kind {
-            Some(v1::entry::Kind::Signed(signed)) => run.signed(signed, at.is_verified)?,
+            Some(v1::entry::Kind::Signed(signed)) => self.signed(signed, at.is_verified)?,
             // Nothing is due yet: timers, mailboxes and migrations come with the programs that
             // have them. What a checkpoint says is compared by the realm.
             Some(v1::entry::Kind::Tick(_) | v1::entry::Kind::Checkpoint(_)) | None => Vec::new(),
         };
-        let mut writes = run.scope.take().ok_or_else(lost_scope)?.into_writes();
-        writes.merge(run.books);
+        let mut writes = self.scope.take().ok_or_else(lost_scope)?.into_writes();
+        writes.merge(self.books);
         let result = v1::Result { outcomes, writes: writes.digest().0.to_vec() };
-        Ok(Applied { writes, result, timestamp_us, logs: run.logs })
+        let timestamp_us = self.timestamp_us;
+        Ok((Applied { writes, result, timestamp_us, logs: self.logs }, self.notes))
     }
-}
 
-impl Run<'_> {
     fn signed(&mut self, signed: &v1::Signed, is_verified: bool) -> Result<Vec<v1::Outcome>, Halt> {
         let envelope = signed.envelope.clone().unwrap_or_default();
         let checked = Batch::decode(&envelope).and_then(|batch| {
@@ -113,13 +125,13 @@ impl Run<'_> {
             Err(error) => return Ok(vec![self.failed(&error); batch.instructions.len()]),
         };
         let key = sessions::session_key(&batch.author, batch.session);
-        let mut table = self.machine.grants.get(self.scope()?)?;
+        let mut table = self.machine.contracts.grants.get(self.scope()?)?;
         let mut outcomes = Vec::with_capacity(batch.instructions.len());
         for (position, instruction) in (0..).zip(&batch.instructions) {
             let outcome = self.instruction(&batch, &table, &mut session, position, instruction)?;
             outcomes.push(outcome);
             if grants::is_touched(self.scope()?) {
-                table = self.machine.grants.get(self.scope()?)?;
+                table = self.machine.contracts.grants.get(self.scope()?)?;
             }
             // An instruction may have closed the session it is in: then nothing of it is kept, and
             // the rest of the batch is refused.
@@ -147,16 +159,22 @@ impl Run<'_> {
         let sequence = batch.sequence + u64::from(position);
         let (highest, now_us) = (session.highest, self.timestamp_us);
         let asked = Asked { batch, highest, sequence, instruction, now_us };
-        let outcome = match self.machine.verdict(self.scope()?, table, &asked)? {
-            Verdict::Decided(outcome) => return Ok(outcome),
-            Verdict::Unseated(error) => return Ok(self.failed(&error)),
-            Verdict::Refused(error) => self.failed(&error),
-            Verdict::Run(image) => self.run(batch, position, instruction, image)?,
+        let verdict = self.machine.verdict(self.scope()?, table, &asked)?;
+        let outcome = match &verdict {
+            Verdict::Decided(outcome) => outcome.clone(),
+            Verdict::Unseated(error) | Verdict::Refused(error) => self.failed(error),
+            Verdict::Run(image) => self.run(batch, position, instruction, image.as_ref())?,
         };
-        session.highest = session.highest.max(sequence);
-        session.used = self.index;
-        let digest = digest(instruction);
-        sessions::decide(&mut self.books, &batch.author, batch.session, sequence, digest, &outcome);
+        if let Some(notes) = &mut self.notes {
+            notes.instruction(self.machine, table, &asked, &verdict, &outcome);
+        }
+        if matches!(verdict, Verdict::Run(_) | Verdict::Refused(_)) {
+            session.highest = session.highest.max(sequence);
+            session.used = self.index;
+            let digest = digest(instruction);
+            let books = &mut self.books;
+            sessions::decide(books, &batch.author, batch.session, sequence, digest, &outcome);
+        }
         Ok(outcome)
     }
 
@@ -166,7 +184,7 @@ impl Run<'_> {
         batch: &Batch,
         position: u32,
         instruction: &v1::Instruction,
-        image: Option<v1::ImageInfo>,
+        image: Option<&v1::ImageInfo>,
     ) -> Result<v1::Outcome, Halt> {
         let context = Context {
             author: batch.author,
@@ -175,44 +193,58 @@ impl Run<'_> {
             timestamp_us: self.timestamp_us,
             seed: entry_seed(self.seed, self.index, position),
         };
-        let mut scope = self.scope.take().ok_or_else(lost_scope)?;
-        let savepoint = scope.savepoint();
-        let mut events = Events::default();
-        let mut fuel = 0;
-        let (program, method) = (instruction.program_id.as_str(), instruction.method.as_str());
-        let (mut scope, result) = match self.machine.natives.get(program) {
-            Some(native) => {
-                let mut call =
-                    Call { scope: &mut scope, context: &context, events: &mut events, program };
-                let result = native.apply(&mut call, method, &instruction.args);
-                (scope, Fault::outcome(result)?)
+        let mut work = Work::new(self.scope.take().ok_or_else(lost_scope)?);
+        work.trace = self.notes.as_mut().map(|notes| mem::take(&mut notes.trace));
+        let savepoint = work.scope.savepoint();
+        let (mut work, fuel, result) = self.program(work, &context, instruction, image)?;
+        let result = result.and_then(|output| within_limit(output, &work.events));
+        if let Some(notes) = &mut self.notes {
+            notes.trace = work.trace.take().unwrap_or_default();
+            if result.is_ok() {
+                notes.changes = work.scope.changes()?;
             }
-            None => {
-                let image = image.ok_or_else(|| Halt::new("a program without an image runs"))?;
-                let ran = contract::apply(self.machine, scope, &context, instruction, &image)?;
-                self.logs.extend(ran.logs);
-                (events, fuel) = (ran.events, ran.fuel);
-                (ran.scope, ran.output)
-            }
-        };
-        let result = result.and_then(|output| within_limit(output, &events));
+        }
         let outcome = match result {
             Ok(output) => {
-                scope.release(savepoint);
+                work.scope.release(savepoint);
                 v1::Outcome {
                     index: self.index,
                     result: Some(v1::outcome::Result::Output(output)),
-                    events: events.list,
+                    events: work.events.list,
                     fuel,
                 }
             }
             Err(error) => {
-                scope.rollback(savepoint);
+                work.scope.rollback(savepoint);
                 v1::Outcome { fuel, ..self.failed(&error) }
             }
         };
-        self.scope = Some(scope);
+        self.scope = Some(work.scope);
+        self.logs.extend(work.logs.into_lines(self.index, &instruction.program_id));
         Ok(outcome)
+    }
+
+    /// Runs a native program or a contract. Gives back what it did, its fuel, and its output.
+    fn program(
+        &self,
+        mut work: Work,
+        context: &Context,
+        instruction: &v1::Instruction,
+        image: Option<&v1::ImageInfo>,
+    ) -> Result<(Work, u64, Result<Vec<u8>>), Halt> {
+        let contracts = &self.machine.contracts;
+        let program = instruction.program_id.as_str();
+        let Some(native) = self.machine.natives.get(program) else {
+            let image = image.ok_or_else(|| Halt::new("a program without an image runs"))?;
+            let (work, finished) = contracts.apply(work, context, instruction, image)?;
+            return Ok((work, finished.fuel_used, finished.output));
+        };
+        let mut fuel = 0;
+        let Work { scope, events, logs, nested, trace } = &mut work;
+        let guests = Guests { contracts, logs, nested, trace, fuel: &mut fuel };
+        let mut call = Call { scope, context, events, program, guests };
+        let result = native.apply(&mut call, &instruction.method, &instruction.args);
+        Ok((work, fuel, Fault::outcome(result)?))
     }
 
     fn scope(&self) -> Result<&Scope, Halt> {

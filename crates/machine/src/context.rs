@@ -1,5 +1,6 @@
 //! What an instruction may know about itself.
 
+use crate::LogLine;
 use althing_protocol::{Error, Hash, PublicKey, Result, limits, v1};
 
 /// Where, when and on whose authority an instruction runs.
@@ -24,7 +25,24 @@ pub(crate) struct Events {
     pub(crate) bytes: usize,
 }
 
+/// How far the events are, to go back to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EventsMark {
+    count: usize,
+    bytes: usize,
+}
+
 impl Events {
+    pub(crate) fn mark(&self) -> EventsMark {
+        EventsMark { count: self.list.len(), bytes: self.bytes }
+    }
+
+    /// Drops what was emitted since `mark`.
+    pub(crate) fn rewind(&mut self, mark: EventsMark) {
+        self.list.truncate(mark.count);
+        self.bytes = mark.bytes;
+    }
+
     /// Adds an event.
     ///
     /// # Errors
@@ -50,6 +68,37 @@ impl Events {
             v1::Event { program: program.to_owned(), topic: topic.to_owned(), data: data.to_vec() };
         self.list.push(event);
         Ok(())
+    }
+}
+
+/// Lines that the programs of one instruction logged, bounded for all of them together.
+#[derive(Debug, Default)]
+pub(crate) struct Logs {
+    lines: Vec<LogLine>,
+    bytes: usize,
+    /// Lines that did not fit.
+    pub(crate) dropped: u32,
+}
+
+impl Logs {
+    pub(crate) fn add(&mut self, line: LogLine) {
+        // Its end counts too, so that empty ones are bounded.
+        let bytes = self.bytes + line.text.len() + 1;
+        if bytes > limits::GUEST_LOG_BYTES_MAX + 1 {
+            self.dropped = self.dropped.saturating_add(1);
+            return;
+        }
+        self.bytes = bytes;
+        self.lines.push(line);
+    }
+
+    /// The lines; the last one says how many are missing, if any.
+    pub(crate) fn into_lines(mut self, index: u64, program: &str) -> Vec<LogLine> {
+        if self.dropped > 0 {
+            let text = format!("{} lines dropped: the call logged too much", self.dropped);
+            self.lines.push(LogLine { index, program: program.to_owned(), level: "warn", text });
+        }
+        self.lines
     }
 }
 

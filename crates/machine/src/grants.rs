@@ -6,6 +6,7 @@ use althing_state::{Key, Scope, StateError, Value, View};
 use prost::Message;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     ops::Bound,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -41,6 +42,37 @@ impl Read for Scope {
     }
 }
 
+/// Who does something: an author, or a program that calls another one.
+#[derive(Clone, Copy, Debug)]
+pub enum Subject<'a> {
+    /// A key, with the roles it has.
+    Key(&'a PublicKey),
+    /// A program.
+    Program(&'a str),
+}
+
+impl Subject<'_> {
+    fn spoken(self) -> String {
+        self.to_string().replacen(':', " ", 1)
+    }
+}
+
+/// As grants name it.
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(key) => write!(f, "key:{key}"),
+            Self::Program(program) => write!(f, "program:{program}"),
+        }
+    }
+}
+
+impl<'a> From<&'a PublicKey> for Subject<'a> {
+    fn from(key: &'a PublicKey) -> Self {
+        Self::Key(key)
+    }
+}
+
 /// All grants and roles of one state, ready to be asked.
 #[derive(Debug, Default)]
 pub struct GrantTable {
@@ -66,31 +98,59 @@ impl GrantTable {
         Ok(table)
     }
 
-    /// Whether `key` may do what `need` says at time `now_us`.
+    /// Whether `subject` may do what `need` says at time `now_us`.
+    ///
+    /// # Errors
+    /// As [`granting`](Self::granting).
+    pub fn allow<'a>(
+        &self,
+        subject: impl Into<Subject<'a>>,
+        need: &Need,
+        now_us: u64,
+    ) -> Result<()> {
+        self.granting(subject, need, now_us).map(drop)
+    }
+
+    /// The grant that lets `subject` do what `need` says at time `now_us`: the most specific one.
     ///
     /// Where exclusive grants reach, the one with the longest prefix decides: only grants of that
     /// prefix or a longer one count.
     ///
     /// # Errors
     /// `denied`, naming the missing grant and the command that gives it.
-    pub fn allow(&self, key: &PublicKey, need: &Need, now_us: u64) -> Result<()> {
+    pub fn granting<'a>(
+        &self,
+        subject: impl Into<Subject<'a>>,
+        need: &Need,
+        now_us: u64,
+    ) -> Result<&v1::Grant> {
+        let subject = subject.into();
         let reaches = |grant: &&v1::Grant| is_live(grant, now_us) && covers(grant, need);
         let floor = self.exclusive.iter().filter(reaches).map(|grant| grant.prefix.len()).max();
-        let granted = self
-            .grants_of(key)
+        self.grants_of(subject)
             .filter(reaches)
-            .any(|grant| grant.prefix.len() >= floor.unwrap_or(0));
-        if granted { Ok(()) } else { Err(denial(key, need, floor.is_some())) }
+            .filter(|grant| grant.prefix.len() >= floor.unwrap_or(0))
+            .max_by_key(|grant| grant.prefix.len())
+            .ok_or_else(|| denial(subject, need, floor.is_some()))
     }
 
     /// Whether anything at all is granted to `key`.
     pub fn knows(&self, key: &PublicKey, now_us: u64) -> bool {
-        self.grants_of(key).any(|grant| is_live(grant, now_us))
+        self.grants_of(Subject::Key(key)).any(|grant| is_live(grant, now_us))
     }
 
-    fn grants_of(&self, key: &PublicKey) -> impl Iterator<Item = &v1::Grant> {
-        let roles = self.roles.get(key).into_iter().flatten().map(|role| format!("role:{role}"));
-        [format!("key:{key}"), "any".to_owned()]
+    /// Whether `key` is a member of `role`.
+    pub(crate) fn has_role(&self, key: &PublicKey, role: &str) -> bool {
+        self.roles.get(key).is_some_and(|roles| roles.contains(role))
+    }
+
+    fn grants_of(&self, subject: Subject<'_>) -> impl Iterator<Item = &v1::Grant> {
+        let roles = match subject {
+            Subject::Key(key) => self.roles.get(key),
+            Subject::Program(_) => None,
+        };
+        let roles = roles.into_iter().flatten().map(|role| format!("role:{role}"));
+        [subject.to_string(), "any".to_owned()]
             .into_iter()
             .chain(roles)
             .filter_map(|subject| self.by_subject.get(&subject))
@@ -128,16 +188,18 @@ fn is_prefix(prefix: &[u8], path: &[u8]) -> bool {
     prefix.is_empty() || prefix.ends_with(b"/") || rest.is_empty() || rest.starts_with(b"/")
 }
 
-fn denial(key: &PublicKey, need: &Need, exclusive: bool) -> Error {
+fn denial(subject: Subject<'_>, need: &Need, exclusive: bool) -> Error {
     let reserved = if exclusive { "; an exclusive grant reserves it for others" } else { "" };
     let prefix = match need.path.is_empty() {
         true => String::new(),
         false => format!(" --prefix '{}'", need.path.escape_ascii()),
     };
     Error::denied(format!(
-        "key {key} lacks a grant for {need}{reserved}; who may grant runs: althing grant key:{key} \
+        "{} lacks a grant for {need}{reserved}; who may grant runs: althing grant {subject} \
          {}/{}{prefix}",
-        need.program, need.method
+        subject.spoken(),
+        need.program,
+        need.method
     ))
 }
 

@@ -4,7 +4,7 @@ use althing_protocol::Error;
 use althing_state::StateError;
 
 /// Why this node cannot go on. Other nodes may well be able to, so it is never an outcome.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Halt(String);
 

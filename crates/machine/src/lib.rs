@@ -10,7 +10,9 @@
 //!     | grants     who may do what, and where: one table, the door's and apply's
 //!     | programs   which images run
 //!     |-- Native   trait of programs in Rust; `sys` is one
-//!     `-- contract a WASM program, its keyspace given by the scope of the instruction
+//!     |-- contract a WASM program, its keyspace given by the scope of the instruction; it may call
+//!     |            others, each within its own part of that scope
+//!     `-- explain  the same run with notes: what each instruction asked, was granted and changed
 //! ```
 //!
 //! An error of an instruction is an outcome, the same everywhere. A [`Halt`] is this node's own
@@ -19,6 +21,7 @@
 mod apply;
 mod context;
 mod contract;
+mod explain;
 mod genesis;
 mod grants;
 mod halt;
@@ -32,8 +35,11 @@ pub mod sys;
 
 pub use apply::{Applied, EntryAt, LogLine};
 pub use context::Context;
+pub use explain::{
+    CalleeExplained, Explained, GrantUsed, HOST_CALLS_EXPLAINED_MAX, HostCall, InstructionExplained,
+};
 pub use genesis::genesis_writes;
-pub use grants::GrantTable;
+pub use grants::{GrantTable, Subject};
 pub use halt::{Fault, Halt};
 pub use machine::{Admission, Images, Machine};
 pub use native::{Call, Native};

@@ -2,6 +2,7 @@
 
 use crate::{
     Halt, Native,
+    contract::Contracts,
     grants::{GrantCache, GrantTable, Read},
     programs,
     sessions::{self, Seat},
@@ -25,8 +26,7 @@ pub trait Images: Send + Sync {
 pub struct Machine {
     pub(crate) realm: RealmId,
     pub(crate) natives: BTreeMap<&'static str, Box<dyn Native>>,
-    pub(crate) images: Arc<dyn Images>,
-    pub(crate) grants: GrantCache,
+    pub(crate) contracts: Arc<Contracts>,
 }
 
 /// What the door does with a batch.
@@ -72,7 +72,9 @@ impl Machine {
             let id = native.id();
             assert!(table.insert(id, native).is_none(), "two native programs named {id}");
         }
-        Self { realm, natives: table, images, grants: GrantCache::default() }
+        let natives = table.keys().copied().collect();
+        let contracts = Contracts { images, grants: GrantCache::default(), natives };
+        Self { realm, natives: table, contracts: Arc::new(contracts) }
     }
 
     /// Whether `program` is part of the binary.
@@ -85,7 +87,7 @@ impl Machine {
     /// # Errors
     /// When this node's disk fails.
     pub fn grants(&self, view: &View) -> Result<Arc<GrantTable>, Halt> {
-        self.grants.get(view)
+        self.contracts.grants.get(view)
     }
 
     /// What the door asks before it proposes a batch whose signature is good: the checks of apply,
@@ -106,7 +108,7 @@ impl Machine {
             Ok(session) => session.highest,
             Err(error) => return Ok(Err(error)),
         };
-        let table = self.grants.get(view)?;
+        let table = self.contracts.grants.get(view)?;
         let mut decided = Vec::new();
         for (sequence, instruction) in (batch.sequence..).zip(&batch.instructions) {
             let asked = Asked { batch, highest, sequence, instruction, now_us };
@@ -130,7 +132,7 @@ impl Machine {
         )))
     }
 
-    /// Session, then grant, then route.
+    /// Session, then grant and ownership, then route.
     pub(crate) fn verdict(
         &self,
         state: &impl Read,
@@ -164,6 +166,9 @@ impl Machine {
         };
         for need in &needs {
             if let Err(error) = table.allow(author, need, now_us) {
+                return Ok(Verdict::Refused(error));
+            }
+            if let Err(error) = programs::check_manager(state, table, author, need, now_us)? {
                 return Ok(Verdict::Refused(error));
             }
         }

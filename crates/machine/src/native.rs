@@ -1,8 +1,14 @@
 //! Programs in Rust: no sandbox, the same rules.
 
-use crate::{Context, Fault, context::Events};
+use crate::{
+    Context, Fault,
+    context::{Events, Logs},
+    contract::Contracts,
+    explain::Trace,
+};
 use althing_protocol::{Need, Result};
 use althing_state::Scope;
+use std::{fmt, sync::Arc};
 
 /// A program that is part of the binary. Like every program it must give the same outcome on every
 /// node: it reads the scope and the context, nothing else.
@@ -25,7 +31,6 @@ pub trait Native: Send + Sync {
 }
 
 /// What a native program works with.
-#[derive(Debug)]
 pub struct Call<'a> {
     /// The state, and the writes so far.
     pub scope: &'a mut Scope,
@@ -35,6 +40,25 @@ pub struct Call<'a> {
     pub(crate) events: &'a mut Events,
     /// The program that runs.
     pub(crate) program: &'a str,
+    /// What runs contracts, for it and in its place.
+    pub(crate) guests: Guests<'a>,
+}
+
+/// What the code of contracts needs that a native program runs.
+pub(crate) struct Guests<'a> {
+    pub(crate) contracts: &'a Arc<Contracts>,
+    pub(crate) logs: &'a mut Logs,
+    pub(crate) nested: &'a mut u32,
+    pub(crate) trace: &'a mut Option<Box<Trace>>,
+    /// What they used: it becomes the outcome's.
+    pub(crate) fuel: &'a mut u64,
+}
+
+impl fmt::Debug for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scope, context, program, .. } = self;
+        write!(f, "Call of {program} {{ scope: {scope:?}, context: {context:?} }}")
+    }
 }
 
 impl Call<'_> {

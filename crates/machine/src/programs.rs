@@ -1,12 +1,17 @@
-//! Which images run: staged, then activated.
+//! Which images run, and who may change that.
 
 use crate::{
     Halt,
-    grants::{Read, decode_stored},
+    grants::{GrantTable, Read, decode_stored},
     keyspace,
 };
-use althing_protocol::{Error, Need, ProgramId, Result, limits, v1};
+use althing_protocol::{Error, Need, ProgramId, PublicKey, Result, SYS, limits, v1};
 use althing_state::Key;
+use data_encoding::HEXLOWER;
+
+/// Methods of `sys` that manage the program at the path of their need.
+const MANAGING: [&str; 7] =
+    ["stage", "activate", "rollback", "disable", "enable", "remove", "program_rules"];
 
 pub(crate) fn key(program: &str) -> Key {
     Key::new(keyspace::PROGRAM, program.as_bytes())
@@ -22,19 +27,78 @@ pub(crate) fn list(state: &impl Read) -> Result<Vec<v1::ProgramInfo>, Halt> {
     pairs.iter().map(|(_, bytes)| decode_stored("program", bytes)).collect()
 }
 
+/// Whether `author` may do what `need` says to a program of somebody. It is asked after the grant
+/// table: a grant lets a key manage programs of its own, and make some.
+///
+/// The owner may, members of the program's role may, and so may who could grant itself anything: a
+/// program whose owner lost the key is not lost.
+///
+/// # Errors
+/// `denied`, naming the owner and what the owner can do about it.
+pub(crate) fn check_manager(
+    state: &impl Read,
+    table: &GrantTable,
+    author: &PublicKey,
+    need: &Need,
+    now_us: u64,
+) -> Result<Result<()>, Halt> {
+    if need.program != SYS || !MANAGING.contains(&need.method.as_str()) {
+        return Ok(Ok(()));
+    }
+    let Some(info) = state.read(&Key::new(keyspace::PROGRAM, &need.path))? else {
+        return Ok(Ok(()));
+    };
+    let info: v1::ProgramInfo = decode_stored("program", &info)?;
+    let may = info.owner == author.0
+        || table.has_role(author, &info.role)
+        || table.allow(author, &Need::new(SYS, "grant"), now_us).is_ok();
+    Ok(if may { Ok(()) } else { Err(not_manager(author, &info)) })
+}
+
+fn not_manager(author: &PublicKey, info: &v1::ProgramInfo) -> Error {
+    let (program, owner) = (&info.program, HEXLOWER.encode(&info.owner));
+    let (role, remedy) = match info.role.as_str() {
+        "" => (String::new(), format!("althing rules {program} --owner {author}")),
+        role => (format!(", members of role {role}"), format!("althing role add {role} {author}")),
+    };
+    Error::denied(format!(
+        "program {program}: belongs to key {owner}; that key{role} and who holds sys/grant may \
+         manage it, key {author} may not; one of them runs: {remedy}"
+    ))
+}
+
 /// The image that calls of `program` run.
 ///
 /// # Errors
-/// `not-found`, saying whether the program is unknown or only staged.
+/// `not-found`, saying whether the program is unknown or only staged; `conflict` while it is
+/// disabled.
 pub(crate) fn active(state: &impl Read, program: &str) -> Result<Result<v1::ImageInfo>, Halt> {
-    let found = find(state, program)?;
-    let staged = found.is_some();
-    Ok(found.and_then(|info| info.active).ok_or_else(|| {
-        Error::not_found(match staged {
-            true => format!("program {program}: staged but not active; activate it"),
-            false => format!("program {program}: not in this realm; `althing deploy` adds one"),
-        })
+    let Some(info) = find(state, program)? else {
+        return Ok(Err(unknown(program)));
+    };
+    if let Some(disabled) = &info.disabled {
+        return Ok(Err(not_running(program, disabled)));
+    }
+    Ok(info.active.ok_or_else(|| {
+        Error::not_found(format!("program {program}: staged but not active; activate it"))
     }))
+}
+
+pub(crate) fn unknown(program: &str) -> Error {
+    Error::not_found(format!("program {program}: not in this realm; `althing deploy` adds one"))
+}
+
+/// Not `unavailable`, which clients try again for: another node says the same.
+pub(crate) fn not_running(program: &str, disabled: &v1::Disabled) -> Error {
+    let remedy = match disabled.removing {
+        true => format!("it is being removed; `althing remove {program}` goes on with it"),
+        false => format!("`althing enable {program}` lets it run"),
+    };
+    Error::conflict(format!(
+        "program {program}: disabled by key {} at entry {}; {remedy}",
+        HEXLOWER.encode(&disabled.author),
+        disabled.index
+    ))
 }
 
 /// Limits of one call, of what the manifest asks for and the realm allows.

@@ -1,14 +1,19 @@
 //! Reading a view: what queries are made of.
 
 use crate::{
-    Context, Fault, Halt, LogLine, Machine, contract,
+    Context, Fault, Halt, LogLine, Machine,
     grants::{Pairs, Read, decode_stored, split_role},
     keyspace, programs, sessions,
     sessions::Session,
 };
 use althing_protocol::{PublicKey, limits, v1};
+use althing_sandbox::Deadline;
 use althing_state::{Value, View};
 use std::ops::Bound;
+
+/// Keys of a program counted at once, and the bytes read to count them: a view does not live long.
+const KEYS_COUNTED_MAX: usize = 100_000;
+const BYTES_COUNTED_MAX: usize = 64 << 20;
 
 /// One page of a listing of keys.
 #[derive(Debug)]
@@ -91,7 +96,7 @@ impl Machine {
         Ok((zero.highest + 1, sessions::list(view, author)?))
     }
 
-    /// Asks a contract's read-only `query`.
+    /// Asks a contract's read-only `query`, which must answer before `deadline`.
     ///
     /// # Errors
     /// `not-found` for an unknown program, what the guest says, or a halt.
@@ -102,6 +107,7 @@ impl Machine {
         program: &str,
         method: &str,
         args: &[u8],
+        deadline: Deadline,
     ) -> Result<(Vec<u8>, u64, Vec<LogLine>), Fault> {
         let context = Context {
             author: caller,
@@ -111,15 +117,47 @@ impl Machine {
             // A query is asked of one node, at any time: it gets no chance.
             seed: [0; 32],
         };
-        contract::query(self, view, &context, program, method, args)
+        let index = context.index;
+        let (work, finished) =
+            self.contracts.query(view, context, program, method, args, deadline)?;
+        Ok((finished.output?, finished.fuel_used, work.logs.into_lines(index, program)))
     }
 
-    /// The images that programs of `view` run or have staged.
+    /// A program, if it is there.
+    ///
+    /// # Errors
+    /// When this node's disk fails.
+    pub fn program(&self, view: &View, program: &str) -> Result<Option<v1::ProgramInfo>, Halt> {
+        programs::find(view, program)
+    }
+
+    /// How many keys a program has; with whether there are more, where counting ended.
+    ///
+    /// # Errors
+    /// When this node's disk fails.
+    pub fn program_keys(&self, view: &View, program: &str) -> Result<(u64, bool), Halt> {
+        let (mut keys, mut bytes, mut last) = (0, 0, None::<Vec<u8>>);
+        loop {
+            let start = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let (pairs, size) = (limits::SCAN_PAIRS_MAX, limits::SCAN_BYTES_MAX);
+            let page = view.scan(program, start, b"", pairs, size)?;
+            keys += page.pairs.len();
+            bytes += page.pairs.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+            last = page.pairs.into_iter().last().map(|(key, _)| key);
+            if !page.more || keys >= KEYS_COUNTED_MAX || bytes >= BYTES_COUNTED_MAX {
+                return Ok((keys as u64, page.more));
+            }
+        }
+    }
+
+    /// The images that programs of `view` run, have staged, or keep to be rolled back to.
     ///
     /// # Errors
     /// When this node's disk fails.
     pub fn images_in_use(&self, view: &View) -> Result<Vec<Vec<u8>>, Halt> {
-        let images = |info: v1::ProgramInfo| [info.active, info.staged].into_iter().flatten();
+        let images = |info: v1::ProgramInfo| {
+            [info.active, info.staged].into_iter().flatten().chain(info.versions)
+        };
         let programs = programs::list(view)?;
         Ok(programs.into_iter().flat_map(images).map(|image| image.image).collect())
     }

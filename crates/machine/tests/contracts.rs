@@ -6,6 +6,7 @@ mod common;
 
 use althing_machine::Fault;
 use althing_protocol::{Hash, Kind, limits, sys, v1};
+use althing_sandbox::Deadline;
 use althing_state::Key;
 use common::{World, failure, founder, grant, key, output};
 
@@ -17,7 +18,8 @@ fn counter() -> Vec<u8> {
 
 fn stage(program: &str, image: Hash) -> v1::Instruction {
     let manifest = Some(v1::Manifest { version: "1".into(), ..v1::Manifest::default() });
-    sys::stage(&v1::Stage { program: program.into(), image: image.0.to_vec(), manifest })
+    let (program, image) = (program.into(), image.0.to_vec());
+    sys::stage(&v1::Stage { program, image, manifest, signature: None })
 }
 
 fn activate(program: &str, image: Hash) -> v1::Instruction {
@@ -36,7 +38,14 @@ fn deploy(world: &mut World, program: &str) -> Hash {
 }
 
 fn value(world: &World, program: &str) -> String {
-    let asked = world.machine.query(world.view(), key(1).public(), program, "value", b"{}");
+    let asked = world.machine.query(
+        world.view(),
+        key(1).public(),
+        program,
+        "value",
+        b"{}",
+        Deadline::after_ms(60_000),
+    );
     String::from_utf8(asked.unwrap().0).unwrap()
 }
 
@@ -120,8 +129,8 @@ fn a_component_that_asks_for_more_is_refused_by_name() {
         assert!(error.message.contains(words), "{error}");
         assert!(world.machine.programs(&world.view()).unwrap().is_empty());
     };
-    let wasi = r#"(component (import "wasi:cli/environment@0.2.0" (instance)))"#;
-    check(&mut world, wasi, "wasi:cli/environment@0.2.0");
+    let wasi = r#"(component (import "wasi:nn/graph@0.2.0" (instance)))"#;
+    check(&mut world, wasi, "wasi:nn/graph@0.2.0");
     check(&mut world, "(component)", "apply");
     check(&mut world, "(module)", "component");
 }
@@ -160,7 +169,14 @@ fn an_upgrade_keeps_the_state() {
 #[test]
 fn a_query_of_sys_is_an_operation_of_its_own() {
     let world = World::new();
-    let asked = world.machine.query(world.view(), key(1).public(), "sys", "get", b"");
+    let asked = world.machine.query(
+        world.view(),
+        key(1).public(),
+        "sys",
+        "get",
+        b"",
+        Deadline::after_ms(60_000),
+    );
     let Err(Fault::Outcome(error)) = asked else { panic!("wants an outcome") };
     assert_eq!(error.kind, Kind::Invalid);
 }

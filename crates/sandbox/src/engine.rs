@@ -1,34 +1,20 @@
 //! Compiling and linking components.
 
 use crate::{
-    Halt,
-    cache::Cache,
+    Allocation, Backend, EngineOptions, Halt,
+    cache::{Cache, Facts},
     call::{Image, Linked, State},
-    config, fault, fuel, imports, inspect,
+    config::{self, Layout},
+    deadline::Queries,
+    fault, fuel,
+    functions::{Functions, Progress},
+    imports, inspect,
+    interfaces::MIGRATION,
+    meter, wasi,
 };
 use althing_protocol::{Error, Hash};
-use std::path::PathBuf;
-use wasmtime::component::{Component, Linker};
-
-/// How a node runs its guests. None of it changes what a guest computes or costs.
-#[derive(Clone, Debug)]
-pub struct EngineOptions {
-    /// Instances live in slots that are reserved once and reused: half the time of a call, and
-    /// 4 GiB of address space for each slot. Default: true.
-    pub pooling: bool,
-    /// Slots of the pool: the calls that may run at once, the apply thread's and queries together.
-    /// One more gets a [`Halt`], so bound the queries below this. Default: 32.
-    pub instances_max: u32,
-    /// Where compiled images are kept between starts; without it, each start compiles them again.
-    /// The directory is made, and kept to its owner (0700): what lies in it is run.
-    pub cache_dir: Option<PathBuf>,
-}
-
-impl Default for EngineOptions {
-    fn default() -> Self {
-        Self { pooling: true, instances_max: 32, cache_dir: None }
-    }
-}
+use std::sync::Arc;
+use wasmtime::component::{Component, InstancePre, Linker};
 
 /// Why an image was not loaded.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -44,7 +30,11 @@ pub enum LoadError {
 /// Compiles components under the one configuration of replicated guests.
 pub struct Engine {
     engine: wasmtime::Engine,
+    backend: Backend,
+    layout: Layout,
+    queries: Arc<Queries>,
     linker: Linker<State>,
+    functions: Arc<Functions>,
     cache: Option<Cache>,
 }
 
@@ -55,14 +45,37 @@ impl Engine {
     /// When the host has not the address space, or the cache directory cannot be used.
     pub fn new(options: &EngineOptions) -> Result<Self, Halt> {
         let halt = |error: wasmtime::Error| Halt::new(format!("engine: {error:#}"));
-        let engine = wasmtime::Engine::new(&config::config(options)).map_err(halt)?;
+        let functions = Arc::default();
+        let (engine, layout) = reserve(options, &functions).map_err(halt)?;
         let mut linker = Linker::new(&engine);
         imports::define(&mut linker).map_err(halt)?;
         let cache = match &options.cache_dir {
             Some(dir) => Some(Cache::open(dir, &engine)?),
             None => None,
         };
-        Ok(Self { engine, linker, cache })
+        let instances = layout.slots.unwrap_or(options.instances_max);
+        let queries = Arc::new(Queries::new(engine.clone(), instances));
+        Ok(Self { engine, backend: options.backend, layout, queries, linker, functions, cache })
+    }
+
+    /// What runs the code of guests.
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// How it got its memory.
+    pub fn allocation(&self) -> Allocation {
+        match self.layout {
+            Layout { slots: None, .. } => Allocation::OnDemand,
+            Layout { full: true, .. } => Allocation::Full,
+            Layout { full: false, .. } => Allocation::Small,
+        }
+    }
+
+    /// Instances that queries may have at once; one more is `exhausted`. The others are kept free
+    /// for the apply thread, and for starting images.
+    pub fn query_instances_max(&self) -> u32 {
+        self.queries.slots_max()
     }
 
     /// The engine below, with its configuration: what a bare call of it costs is measured beside
@@ -71,54 +84,114 @@ impl Engine {
         &self.engine
     }
 
-    /// Makes an image of the component `bytes`, whose hash is `hash`, and starts it once to see
-    /// that it starts.
-    ///
-    /// Compiles for a while when the image is not in the cache: not for the apply thread.
+    /// Makes an image of the component `bytes`, whose hash is `hash`: from the cache, else by
+    /// [compiling](Self::compile) it.
     ///
     /// # Errors
     /// [`LoadError`].
     pub fn load(&self, hash: &Hash, bytes: &[u8]) -> Result<Image, LoadError> {
+        match self.cached(hash) {
+            Some(image) => Ok(image),
+            None => self.compile(hash, bytes, &Arc::default()),
+        }
+    }
+
+    /// The image with the hash `hash`, when it was compiled before: a matter of milliseconds.
+    pub fn cached(&self, hash: &Hash) -> Option<Image> {
+        let (component, facts) = self.cache.as_ref()?.get(&self.engine, hash)?;
+        self.image(hash, &component, facts).ok()
+    }
+
+    /// Compiles the component `bytes`, whose hash is `hash`, starts it once to see that it starts,
+    /// and keeps it in the cache. One at a time: the next one waits.
+    ///
+    /// A function is at most [`FUNCTION_BYTES_MAX`](crate::limits::FUNCTION_BYTES_MAX) long, and their
+    /// number is bounded, so it ends; but it takes a while, so it is not for the apply thread.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub fn compile(
+        &self,
+        hash: &Hash,
+        bytes: &[u8],
+        progress: &Arc<Progress>,
+    ) -> Result<Image, LoadError> {
         let found = Hash::of(bytes);
         if found != *hash {
             let text = format!("image {hash}: its bytes have the hash {found}; fetch it again");
             return Err(Error::invalid(text).into());
         }
         let inspection = inspect(bytes)?;
-        let component = self.component(hash, bytes)?;
-        let refused = |error: wasmtime::Error| Error::invalid(format!("image {hash}: {error:#}"));
-        let pre = self.linker.instantiate_pre(&component).map_err(refused)?;
-        let export = |name| {
-            component
-                .get_export_index(None, name)
-                .ok_or_else(|| Error::invalid(format!("image {hash}: exports no `{name}`")))
-        };
-        let image = Image::new(Linked {
-            hash: *hash,
-            pre,
-            apply: export("apply")?,
-            query: export("query")?,
-            memory_bytes_min: inspection.memory_bytes_min,
-            instantiation_fuel: fuel::instantiation(bytes.len()),
-        });
-        image.try_start()?;
-        Ok(image)
-    }
-
-    fn component(&self, hash: &Hash, bytes: &[u8]) -> Result<Component, LoadError> {
-        if let Some(component) = self.cache.as_ref().and_then(|cache| cache.get(&self.engine, hash))
-        {
-            return Ok(component);
-        }
-        let component = Component::new(&self.engine, bytes).map_err(|error| {
+        let metered = meter::meter(bytes)?;
+        let compile = || Component::new(&self.engine, &metered);
+        let compiled = self.functions.during(&metered, self.cache.as_ref(), progress, compile);
+        let component = compiled.map_err(|error| {
             if fault::is_node(&error) {
                 return LoadError::Halt(Halt::new(format!("compiling image {hash}: {error:#}")));
             }
             Error::invalid(format!("image {hash}: does not compile: {error:#}")).into()
         })?;
+        let facts = Facts {
+            component_bytes: bytes.len() as u64,
+            memory_bytes_min: inspection.memory_bytes_min,
+        };
+        let image = self.image(hash, &component, facts)?;
+        image.try_start()?;
         if let Some(cache) = &self.cache {
-            cache.put(hash, &component);
+            cache.put(hash, &component, facts);
         }
-        Ok(component)
+        Ok(image)
     }
+
+    fn image(&self, hash: &Hash, component: &Component, facts: Facts) -> Result<Image, LoadError> {
+        let refused = |error: wasmtime::Error| Error::invalid(format!("image {hash}: {error:#}"));
+        let pre = self.link(component).map_err(refused)?;
+        let export = |name| {
+            component
+                .get_export_index(None, name)
+                .ok_or_else(|| Error::invalid(format!("image {hash}: exports no `{name}`")))
+        };
+        Ok(Image::new(Linked {
+            hash: *hash,
+            pre,
+            apply: export("apply")?,
+            query: export("query")?,
+            migrate: component
+                .get_export_index(None, MIGRATION)
+                .and_then(|interface| component.get_export_index(Some(&interface), "migrate")),
+            memory_bytes_min: facts.memory_bytes_min,
+            instantiation_fuel: fuel::instantiation(facts.component_bytes),
+            nested_start_fuel: fuel::nested_start(facts.component_bytes),
+            queries: Arc::clone(&self.queries),
+        }))
+    }
+
+    /// WASI is defined for each image apart, from what it imports.
+    fn link(&self, component: &Component) -> wasmtime::Result<InstancePre<State>> {
+        let ty = component.component_type();
+        if !ty.imports(&self.engine).any(|(name, _)| wasi::offers(name)) {
+            return self.linker.instantiate_pre(component);
+        }
+        let mut linker = self.linker.clone();
+        wasi::define(&mut linker, component)?;
+        linker.instantiate_pre(component)
+    }
+}
+
+/// An engine in the first layout that this system has the address space for.
+fn reserve(
+    options: &EngineOptions,
+    functions: &Arc<Functions>,
+) -> wasmtime::Result<(wasmtime::Engine, Layout)> {
+    let mut failed = None;
+    for layout in config::layouts(options) {
+        match wasmtime::Engine::new(&config::config(options, layout, functions)?) {
+            Ok(engine) => return Ok((engine, layout)),
+            Err(error) => {
+                tracing::info!(?layout, error = format!("{error:#}"), "no such memory for guests");
+                failed = Some(error);
+            }
+        }
+    }
+    Err(failed.unwrap_or_else(|| wasmtime::Error::msg("no way of allocating is left")))
 }

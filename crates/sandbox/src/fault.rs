@@ -2,15 +2,20 @@
 
 use crate::{Halt, limits};
 use althing_protocol::Kind;
+use std::borrow::Cow;
 use wasmtime::{Error, OutOfMemory, PoolConcurrencyLimitError, Trap, WasmtimeBug};
 
 /// A rule of ours that a guest broke, raised in a host function.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Broken {
+    #[error("trapped: stack overflow (recursion too deep)")]
+    Depth,
     #[error(
         "called the import {0} while it was instantiated; do that in an exported function instead"
     )]
     Starting(&'static str),
+    #[error("{0}")]
+    Wasi(Cow<'static, str>),
     #[error("passed a text to {0} that is not valid Unicode")]
     Text(&'static str),
 }
@@ -20,6 +25,8 @@ pub(crate) enum Broken {
 pub(crate) enum Stop {
     /// An outcome. The text holds nothing that differs between machines.
     Guest(Kind, String),
+    /// The deadline passed: not an outcome, and only a query has one.
+    Late,
     /// Not an outcome.
     Node(Halt),
 }
@@ -70,8 +77,15 @@ impl From<Trap> for Stop {
                         .into(),
                 );
             }
+            Trap::Interrupt => return Self::Late,
+            // Where it comes differs by processor. The meter comes first, or is wrong.
+            Trap::StackOverflow => {
+                return Self::Node(Halt::new(
+                    "a guest overflowed the native stack, which its meter should not let it: this \
+                     is a defect of the sandbox",
+                ));
+            }
             Trap::UnreachableCodeReached => "unreachable code (a panic or an abort)",
-            Trap::StackOverflow => "stack overflow (recursion too deep)",
             Trap::MemoryOutOfBounds => "memory access out of bounds",
             Trap::TableOutOfBounds => "table access out of bounds",
             Trap::IndirectCallToNull => "call of a null function",

@@ -7,8 +7,14 @@ use wasmtime::{OperatorCost, VariableOperatorCost};
 /// enough to copy all its data. It is not charged to the call, since a part of it depends on how the
 /// host fills memories. Every instantiation of an image does the same work, for it knows no input:
 /// an image that starts once always starts.
-pub(crate) fn instantiation(bytes: usize) -> u64 {
-    10_000_000 + 2 * bytes as u64
+pub(crate) fn instantiation(bytes: u64) -> u64 {
+    10_000_000 + 2 * bytes
+}
+
+/// What it costs a program to have another one started whose component has `bytes`, beside
+/// [`PROGRAM`]. A component of 18 MB takes milliseconds, one of 60 KB hardly any time.
+pub(crate) fn nested_start(bytes: u64) -> u64 {
+    bytes / 4
 }
 
 /// Reading who calls, and when.
@@ -19,6 +25,19 @@ pub(crate) const DB_READ: u64 = 5_000;
 pub(crate) const DB_WRITE: u64 = 5_000;
 /// Each pair of a page, on top of its bytes.
 pub(crate) const DB_SCAN_PAIR: u64 = 1_000;
+/// One call of another program, beside its image: its grant and its manifest are looked up, it gets a
+/// store of its own, and an instance.
+pub(crate) const PROGRAM: u64 = 100_000;
+/// A hash, whatever its length.
+pub(crate) const HASH: u64 = 1_000;
+/// A byte hashed with BLAKE3: 250 MB/s on a core of the slowest board.
+pub(crate) const BLAKE3_PER_BYTE: u64 = 4;
+/// A byte hashed with SHA-256, for which that board has no instructions.
+pub(crate) const SHA256_PER_BYTE: u64 = 16;
+/// Verifying a signature: 62 us on a desktop's core, and six times that on the slowest board.
+pub(crate) const VERIFY: u64 = 400_000;
+/// A byte of what was signed, which is hashed with SHA-512.
+pub(crate) const VERIFY_PER_BYTE: u64 = 12;
 /// One event.
 pub(crate) const EMIT: u64 = 2_000;
 /// One line of the log.

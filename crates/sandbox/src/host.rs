@@ -19,23 +19,36 @@ pub trait Host: Any + Send {
     /// [`HostError`].
     fn db_put(&mut self, key: &[u8], value: Arc<[u8]>) -> Result<(), HostError>;
 
-    /// Deletes `key`; true when it was there.
+    /// Deletes `key`. Gives the length of the value that was there.
     ///
     /// # Errors
     /// [`HostError`].
-    fn db_delete(&mut self, key: &[u8]) -> Result<bool, HostError>;
+    fn db_delete(&mut self, key: &[u8]) -> Result<Option<usize>, HostError>;
 
-    /// Pairs whose keys start with `prefix` and come after `after`, in order: at most `limit`, and
-    /// at most [`SCAN_BYTES_MAX`](althing_protocol::limits::SCAN_BYTES_MAX) bytes.
+    /// Pairs of `range`, in order: at most `limit`, and at most
+    /// [`SCAN_BYTES_MAX`](althing_protocol::limits::SCAN_BYTES_MAX) bytes.
     ///
     /// # Errors
     /// [`HostError`].
-    fn db_scan(
+    fn db_scan(&mut self, range: Range<'_>, order: Order, limit: usize) -> Result<Page, HostError>;
+
+    /// Deletes the first keys that start with `prefix`: at most `limit`, and no more than a page of a
+    /// scan has. At least one, if there is one and `limit` is not 0.
+    ///
+    /// # Errors
+    /// [`HostError`].
+    fn db_delete_prefix(&mut self, prefix: &[u8], limit: usize) -> Result<Deleted, HostError>;
+
+    /// Calls another program, which may use `fuel` at most. Gives what it returned, or why it failed,
+    /// and the fuel that it cost.
+    ///
+    /// # Errors
+    /// [`HostError`], when it was not called at all.
+    fn call_program(
         &mut self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Page, HostError>;
+        callee: Callee<'_>,
+        fuel: u64,
+    ) -> Result<(Result<Vec<u8>, Error>, u64), HostError>;
 
     /// Who calls, and when.
     fn context(&self) -> &CallContext;
@@ -48,11 +61,107 @@ pub trait Host: Any + Send {
 
     /// Keeps a line for people. Bounded by the sandbox; cannot fail, and has no effect on the call.
     fn log(&mut self, level: Level, text: &str);
+
+    /// Whether each host function is to be [observed](Self::observe). Asked once a call; it has no
+    /// effect on what the call does or costs.
+    fn observes(&self) -> bool {
+        false
+    }
+
+    /// A host function has ended.
+    fn observe(&mut self, _: Observed) {}
+}
+
+/// What a guest asked of the host: for people who look into a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// The function: `db.get`.
+    pub function: &'static str,
+    /// Its arguments, long ones cut.
+    pub args: Vec<(&'static str, String)>,
+    /// What it gave, long results cut. Empty when it has none.
+    pub result: String,
+    /// What it cost, and what the program cost that it called.
+    pub fuel: u64,
+}
+
+impl Observed {
+    pub(crate) fn of(function: &'static str) -> Self {
+        Self { function, ..Self::default() }
+    }
+}
+
+/// A call of another program.
+#[derive(Clone, Copy, Debug)]
+pub struct Callee<'a> {
+    /// The program.
+    pub program: &'a str,
+    /// Its method.
+    pub method: &'a str,
+    /// The arguments.
+    pub args: &'a [u8],
+    /// Whether its `query` is asked, rather than its `apply` run.
+    pub is_query: bool,
+}
+
+/// Keys of a scan: those that start with `prefix`, between two others.
+#[derive(Clone, Copy, Debug)]
+pub struct Range<'a> {
+    /// What they start with.
+    pub prefix: &'a [u8],
+    /// The key that they come after.
+    pub after: Option<&'a [u8]>,
+    /// The key that they come before.
+    pub before: Option<&'a [u8]>,
+}
+
+/// The direction of a scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift)]
+#[component(enum)]
+#[repr(u8)]
+pub enum Order {
+    /// From the least key on.
+    #[component(name = "ascending")]
+    Ascending,
+    /// From the greatest key back.
+    #[component(name = "descending")]
+    Descending,
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ascending => "ascending",
+            Self::Descending => "descending",
+        })
+    }
+}
+
+/// What was deleted under a prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    /// Keys.
+    pub keys: usize,
+    /// Bytes of these keys and their values.
+    pub bytes: usize,
+    /// There are more.
+    pub more: bool,
+}
+
+/// Who calls a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Who signed the instruction, or asks.
+    Key([u8; 32]),
+    /// Another program.
+    Program(String),
 }
 
 /// Who calls, and when: the same on every node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallContext {
+    /// Who calls the program.
+    pub caller: Caller,
     /// Who signed the instruction, or asks.
     pub author: [u8; 32],
     /// Index of the entry; in a query, of the last one applied.
@@ -79,7 +188,7 @@ pub struct Pair {
 #[derive(Clone, Debug, Default, PartialEq, Eq, ComponentType, Lower)]
 #[component(record)]
 pub struct Page {
-    /// Pairs in key order.
+    /// Pairs in the order of the scan.
     pub pairs: Vec<Pair>,
     /// There are more after the last one.
     pub more: bool,
@@ -152,16 +261,29 @@ impl Host for NoHost {
         Self::halt()
     }
 
-    fn db_delete(&mut self, _: &[u8]) -> Result<bool, HostError> {
+    fn db_delete(&mut self, _: &[u8]) -> Result<Option<usize>, HostError> {
         Self::halt()
     }
 
-    fn db_scan(&mut self, _: &[u8], _: Option<&[u8]>, _: usize) -> Result<Page, HostError> {
+    fn db_scan(&mut self, _: Range<'_>, _: Order, _: usize) -> Result<Page, HostError> {
+        Self::halt()
+    }
+
+    fn db_delete_prefix(&mut self, _: &[u8], _: usize) -> Result<Deleted, HostError> {
+        Self::halt()
+    }
+
+    fn call_program(
+        &mut self,
+        _: Callee<'_>,
+        _: u64,
+    ) -> Result<(Result<Vec<u8>, Error>, u64), HostError> {
         Self::halt()
     }
 
     fn context(&self) -> &CallContext {
         const NOBODY: &CallContext = &CallContext {
+            caller: Caller::Key([0; 32]),
             author: [0; 32],
             index: 0,
             timestamp_us: 0,

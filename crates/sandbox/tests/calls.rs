@@ -74,13 +74,17 @@ fn writes_reads_scans_and_deletes() {
     let (mut host, finished) = get.call(host, query(b"other"));
     assert_eq!(finished.unwrap().output, Err(Error::guest_failed("guest: ")));
 
-    // The keys of a page, one byte each, and whether there is more.
+    // Args: the prefix, a key after, and in the upper half of the order a key before. The answer: the
+    // keys of a page, one byte each, and whether there is more.
     host.db = (b'a'..b'g').map(|key| (vec![b'x', key], [key][..].into())).collect();
-    let scan = image(
-        "",
-        r#"(local $at i32) (local $end i32) (local $out i32)
-         (call $scan (local.get $args) (i32.const 1) (i32.const 1) (local.get $args) (i32.const 2)
-           (i32.const 3) (global.get $ret))
+    let scan = |order: &str| {
+        let body = format!(
+            r#"(local $at i32) (local $end i32) (local $out i32)
+         (call $scan (local.get $args) (i32.const 1)
+           (i32.const 1) (local.get $args) (i32.const 2)
+           (i32.ne (local.get $len) (i32.const 2))
+             (i32.add (local.get $args) (i32.const 2)) (i32.const 2)
+           (i32.const {order}) (i32.const 3) (global.get $ret))
          (local.set $at (i32.load offset=4 (global.get $ret)))
          (local.set $end (i32.add (local.get $at)
            (i32.mul (i32.const 16) (i32.load offset=8 (global.get $ret)))))
@@ -92,12 +96,22 @@ fn writes_reads_scans_and_deletes() {
            (br_if $next (i32.lt_u (local.get $at) (local.get $end))))
          (i32.store8 (local.get $out)
            (i32.add (i32.const 48) (i32.load8_u offset=12 (global.get $ret))))
-         (call $ok (i32.const 1024) (i32.sub (local.get $out) (i32.const 1023)))"#,
-    );
-    let (host, finished) = scan.call(host, query(b"xb"));
-    assert_eq!(finished.unwrap().output.unwrap(), b"cde1");
-    let (host, finished) = scan.call(host, query(b"xc"));
-    assert_eq!(finished.unwrap().output.unwrap(), b"def0");
+         (call $ok (i32.const 1024) (i32.sub (local.get $out) (i32.const 1023)))"#
+        );
+        image("", &body)
+    };
+    for (order, args, page) in [
+        ("0", &b"xb"[..], "cde1"),
+        ("0", b"xc", "def0"),
+        ("1", b"xb", "fed1"),
+        ("1", b"xc", "fed0"),
+        ("0", b"xbxe", "cd0"),
+        ("1", b"xaxe", "dcb0"),
+    ] {
+        let finished;
+        (host, finished) = scan(order).call(host, query(args));
+        assert_eq!(finished.unwrap().output.unwrap(), page.as_bytes(), "{args:?}");
+    }
 
     let delete = image(
         "",
@@ -115,13 +129,17 @@ fn a_query_cannot_change_anything() {
                   (global.get $ret)) (call $told (i32.const 0))";
     let delete = "(call $delete (local.get $args) (local.get $len) (global.get $ret))
                   (call $told (i32.const 0))";
-    for body in [PUT, delete, emit] {
+    let prefix = "(call $delete-prefix (local.get $args) (local.get $len) (i32.const 9)
+                    (global.get $ret)) (call $told (i32.const 0))";
+    let program = "(call $call (local.get $args) (local.get $len) (local.get $args) (local.get $len)
+                    (local.get $args) (local.get $len) (global.get $ret)) (call $told (i32.const 0))";
+    for body in [PUT, delete, emit, prefix, program] {
         let image = image("", body);
         assert!(run(&image, apply(b"key")).1.output.is_ok());
         let (host, finished) = run(&image, query(b"key"));
         let error = finished.output.unwrap_err();
         assert!(error.message.contains("a query cannot change anything"), "{error}");
-        assert!(host.db.is_empty() && host.events.is_empty());
+        assert!(host.db.is_empty() && host.events.is_empty() && host.called.is_empty());
     }
 }
 

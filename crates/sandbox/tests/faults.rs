@@ -130,7 +130,9 @@ fn passes_huge_buffers_in_a_loop() {
         "(call $get (i32.const 0) (i32.const 0x4000000) (global.get $ret))",
         "(call $put (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 0x4000000) (global.get $ret))",
         "(call $scan (i32.const 0) (i32.const 0x4000000) (i32.const 0) (i32.const 0) (i32.const 0)
-           (i32.const 1) (global.get $ret))",
+           (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 1) (global.get $ret))",
+        "(call $delete-prefix (i32.const 0) (i32.const 0x4000000) (i32.const 1) (global.get $ret))",
+        "(call $hash (i32.const 0) (i32.const 0) (i32.const 0x4000000) (global.get $ret))",
         "(call $emit (i32.const 0) (i32.const 0x4000000) (i32.const 0) (i32.const 0) (global.get $ret))",
         "(call $log (i32.const 0) (i32.const 0) (i32.const 0x4000000))",
     ] {

@@ -2,12 +2,13 @@
 
 mod grants;
 mod kv;
+mod lifecycle;
 mod programs;
 mod sessions;
 mod txn;
 
 use crate::{Fault, Images, Native, native::Call};
-use althing_protocol::{Error, Need, Result, SYS, decode, v1};
+use althing_protocol::{Error, Need, ProgramId, Result, SYS, decode, v1};
 use prost::Message;
 use std::sync::Arc;
 
@@ -38,11 +39,17 @@ enum Args {
     RoleRemove(v1::RoleMember),
     Stage(v1::Stage),
     Activate(v1::Activate),
+    Rollback(v1::Rollback),
+    Disable(v1::ProgramName),
+    Enable(v1::ProgramName),
+    Remove(v1::ProgramName),
+    ProgramRules(v1::ProgramRules),
 }
 
 /// The methods of `sys`, for people who mistyped one.
 const METHODS: &str = "put, delete, compare_and_swap, txn, session_open, session_close, grant, \
-                       revoke, role_add, role_remove, stage, activate";
+                       revoke, role_add, role_remove, stage, activate, rollback, disable, enable, remove, \
+                       program_rules";
 
 impl Args {
     fn decode(method: &str, args: &[u8]) -> Result<Self> {
@@ -60,6 +67,11 @@ impl Args {
             "role_remove" => Self::RoleRemove(decode(what, args)?),
             "stage" => Self::Stage(decode(what, args)?),
             "activate" => Self::Activate(decode(what, args)?),
+            "rollback" => Self::Rollback(decode(what, args)?),
+            "disable" => Self::Disable(decode(what, args)?),
+            "enable" => Self::Enable(decode(what, args)?),
+            "remove" => Self::Remove(decode(what, args)?),
+            "program_rules" => Self::ProgramRules(decode(what, args)?),
             _ => {
                 return Err(Error::not_found(format!(
                     "method {method} of sys: does not exist; there are {METHODS}"
@@ -106,11 +118,28 @@ impl Args {
             }
             Self::Stage(stage) => {
                 programs::check(stage)?;
-                at("stage", stage.program.as_bytes())
+                program_need("stage", &stage.program)?
             }
-            Self::Activate(args) => at("activate", args.program.as_bytes()),
+            Self::Activate(args) => program_need("activate", &args.program)?,
+            Self::Rollback(args) => {
+                programs::check_rollback(args)?;
+                program_need("rollback", &args.program)?
+            }
+            Self::Disable(args) => program_need("disable", &args.program)?,
+            Self::Enable(args) => program_need("enable", &args.program)?,
+            Self::Remove(args) => program_need("remove", &args.program)?,
+            Self::ProgramRules(args) => {
+                lifecycle::check_rules(args)?;
+                program_need("program_rules", &args.program)?
+            }
         })
     }
+}
+
+/// What manages a program is granted at the program's id.
+fn program_need(method: &str, program: &str) -> Result<Vec<Need>> {
+    ProgramId::new(program)?;
+    Ok(vec![Need::new(SYS, method).at(program)])
 }
 
 impl Native for Sys {
@@ -123,6 +152,7 @@ impl Native for Sys {
     }
 
     fn apply(&self, call: &mut Call<'_>, method: &str, args: &[u8]) -> Result<Vec<u8>, Fault> {
+        let images = &*self.images;
         Ok(match Args::decode(method, args)? {
             Args::Put(put) => kv::put(call, put)?.encode_to_vec(),
             Args::Delete(delete) => kv::delete(call, &delete.key)?.encode_to_vec(),
@@ -134,8 +164,13 @@ impl Native for Sys {
             Args::Revoke(id) => grants::revoke(call, id.id)?,
             Args::RoleAdd(member) => grants::role_add(call, &member)?,
             Args::RoleRemove(member) => grants::role_remove(call, &member)?,
-            Args::Stage(stage) => programs::stage(call, &*self.images, stage)?.encode_to_vec(),
+            Args::Stage(stage) => programs::stage(call, images, stage)?.encode_to_vec(),
             Args::Activate(args) => programs::activate(call, &args)?.encode_to_vec(),
+            Args::Rollback(args) => programs::rollback(call, &args)?.encode_to_vec(),
+            Args::Disable(args) => lifecycle::disable(call, &args.program)?.encode_to_vec(),
+            Args::Enable(args) => lifecycle::enable(call, &args.program)?.encode_to_vec(),
+            Args::Remove(args) => lifecycle::remove(call, &args.program)?.encode_to_vec(),
+            Args::ProgramRules(args) => lifecycle::set_rules(call, args)?.encode_to_vec(),
         })
     }
 }

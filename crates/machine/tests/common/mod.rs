@@ -16,15 +16,23 @@ use std::{
 /// Images by hash, compiled on demand.
 pub struct TestImages {
     engine: Engine,
+    compiled: Mutex<BTreeMap<Hash, Arc<Image>>>,
     bytes: Mutex<BTreeMap<Hash, Vec<u8>>>,
 }
 
 impl Images for TestImages {
     fn image(&self, hash: &Hash) -> Result<Result<Arc<Image>>, Halt> {
+        if let Some(image) = self.compiled.lock().unwrap().get(hash) {
+            return Ok(Ok(Arc::clone(image)));
+        }
         let bytes = self.bytes.lock().unwrap().get(hash).cloned();
         let bytes = bytes.ok_or_else(|| Halt::new("image is missing"))?;
         match self.engine.load(hash, &bytes) {
-            Ok(image) => Ok(Ok(Arc::new(image))),
+            Ok(image) => {
+                let image = Arc::new(image);
+                self.compiled.lock().unwrap().insert(*hash, Arc::clone(&image));
+                Ok(Ok(image))
+            }
             Err(LoadError::Refused(error)) => Ok(Err(error)),
             Err(LoadError::Halt(halt)) => Err(halt.into()),
         }
@@ -65,7 +73,8 @@ impl World {
         let store =
             Store::create_with_backend(InMemoryBackend::new(), &genesis, writes, &options).unwrap();
         let engine = Engine::new(&EngineOptions { pooling: false, ..Default::default() }).unwrap();
-        let images = Arc::new(TestImages { engine, bytes: Mutex::default() });
+        let images =
+            Arc::new(TestImages { engine, compiled: Mutex::default(), bytes: Mutex::default() });
         let realm = realm_id(&genesis);
         let machine = Machine::new(realm, Arc::clone(&images) as _, Vec::new());
         let tip = store.tip();

@@ -1,11 +1,15 @@
 //! Guests in text form, and a host in memory.
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
+// Tests may use threads; the machine, whose tests share this, may not.
+#![allow(clippy::disallowed_types)]
+
+pub mod wasi;
 
 use althing_protocol::{Error, Hash};
 use althing_sandbox::{
-    Call, CallContext, Engine, EngineOptions, Export, Finished, Halt, Host, HostError, Image,
-    Level, Page, Pair,
+    Call, CallContext, Callee, Caller, Deleted, Engine, EngineOptions, Export, Finished, Halt,
+    Host, HostError, Image, Level, Observed, Order, Page, Pair, Range, limits,
 };
 use std::{collections::BTreeMap, path::Path, sync::Arc, sync::OnceLock};
 
@@ -24,8 +28,16 @@ pub struct Memory {
     pub failure: Option<HostError>,
     /// Is called by the first read.
     pub nested: Option<Image>,
+    /// How often that one calls it again, each inside the last.
+    pub nested_depth: u32,
     /// What became of that.
     pub nested_result: Option<Result<Finished, Halt>>,
+    /// Calls of other programs, and the fuel they might use.
+    pub called: Vec<(Vec<u8>, u64)>,
+    /// What such a call gives, and costs; without it, what was asked.
+    pub callee: Option<(Result<Vec<u8>, Error>, u64)>,
+    /// What it observed, if it is to.
+    pub observed: Option<Vec<Observed>>,
 }
 
 impl Default for Memory {
@@ -35,6 +47,7 @@ impl Default for Memory {
             events: Vec::new(),
             logs: Vec::new(),
             context: CallContext {
+                caller: Caller::Key([7; 32]),
                 author: [7; 32],
                 index: 42,
                 timestamp_us: 1_700_000_000_000_000,
@@ -43,7 +56,11 @@ impl Default for Memory {
             },
             failure: None,
             nested: None,
+            nested_depth: 0,
             nested_result: None,
+            called: Vec::new(),
+            callee: None,
+            observed: None,
         }
     }
 }
@@ -58,7 +75,14 @@ impl Host for Memory {
     fn db_get(&mut self, key: &[u8]) -> Result<Option<Arc<[u8]>>, HostError> {
         self.fail()?;
         if let Some(image) = self.nested.take() {
-            self.nested_result = Some(image.call(Self::default(), apply(b"")).1);
+            let again = self.nested_depth.checked_sub(1);
+            let inner = Self {
+                nested: again.map(|_| image.clone()),
+                nested_depth: again.unwrap_or(0),
+                ..Self::default()
+            };
+            let (inner, result) = image.call(inner, apply(b""));
+            self.nested_result = Some(inner.nested_result.unwrap_or(result));
         }
         Ok(self.db.get(key).cloned())
     }
@@ -69,24 +93,51 @@ impl Host for Memory {
         Ok(())
     }
 
-    fn db_delete(&mut self, key: &[u8]) -> Result<bool, HostError> {
+    fn db_delete(&mut self, key: &[u8]) -> Result<Option<usize>, HostError> {
         self.fail()?;
-        Ok(self.db.remove(key).is_some())
+        Ok(self.db.remove(key).map(|value| value.len()))
     }
 
-    fn db_scan(
-        &mut self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Page, HostError> {
+    fn db_scan(&mut self, range: Range<'_>, order: Order, limit: usize) -> Result<Page, HostError> {
         self.fail()?;
-        let mut found = self.db.iter().filter(|(key, _)| {
-            key.starts_with(prefix) && after.is_none_or(|after| key.as_slice() > after)
-        });
-        let pairs = found.by_ref().take(limit);
-        let pairs = pairs.map(|(key, value)| Pair { key: key.clone(), value: value.clone() });
-        Ok(Page { pairs: pairs.collect(), more: found.next().is_some() })
+        let mut found: Vec<_> = self
+            .db
+            .iter()
+            .filter(|(key, _)| {
+                key.starts_with(range.prefix)
+                    && range.after.is_none_or(|after| key.as_slice() > after)
+                    && range.before.is_none_or(|before| key.as_slice() < before)
+            })
+            .map(|(key, value)| Pair { key: key.clone(), value: value.clone() })
+            .collect();
+        if order == Order::Descending {
+            found.reverse();
+        }
+        let more = found.len() > limit;
+        found.truncate(limit);
+        Ok(Page { pairs: found, more })
+    }
+
+    fn db_delete_prefix(&mut self, prefix: &[u8], limit: usize) -> Result<Deleted, HostError> {
+        let range = Range { prefix, after: None, before: None };
+        let page = self.db_scan(range, Order::Ascending, limit)?;
+        let bytes = page.pairs.iter().map(|pair| pair.key.len() + pair.value.len()).sum();
+        for pair in &page.pairs {
+            self.db.remove(&pair.key);
+        }
+        Ok(Deleted { keys: page.pairs.len(), bytes, more: page.more })
+    }
+
+    fn call_program(
+        &mut self,
+        callee: Callee<'_>,
+        fuel: u64,
+    ) -> Result<(Result<Vec<u8>, Error>, u64), HostError> {
+        self.fail()?;
+        let called = [callee.program, callee.method, if callee.is_query { "?" } else { "!" }];
+        let output = [called.concat().as_bytes(), callee.args].concat();
+        self.called.push((output.clone(), fuel));
+        self.callee.clone().map_or(Ok((Ok(output), 1_000)), Ok)
     }
 
     fn context(&self) -> &CallContext {
@@ -101,29 +152,52 @@ impl Host for Memory {
     fn log(&mut self, level: Level, text: &str) {
         self.logs.push((level, text.into()));
     }
+
+    fn observes(&self) -> bool {
+        self.observed.is_some()
+    }
+
+    fn observe(&mut self, observed: Observed) {
+        self.observed.as_mut().unwrap().push(observed);
+    }
 }
 
-/// The world `contract`, as `wit/contract` says.
-pub fn world() -> (wit_parser::Resolve, wit_parser::WorldId) {
+/// A world, as `wit/contract` says.
+pub fn world(name: &str) -> (wit_parser::Resolve, wit_parser::WorldId) {
     let mut resolve = wit_parser::Resolve::default();
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/contract");
     let (package, _) = resolve.push_dir(wit).unwrap();
-    let world = resolve.select_world(&[package], Some("contract")).unwrap();
+    let world = resolve.select_world(&[package], Some(name)).unwrap();
     (resolve, world)
 }
 
 /// A component of the world `contract` around the core module `module`.
 pub fn component(module: &str) -> Vec<u8> {
-    let mut wasm = wat::parse_str(module).unwrap();
-    let (resolve, world) = world();
+    component_of("contract", module)
+}
+
+/// A contract with the optional export `migrate`, which does `body`. `$from` and `$len` are the
+/// version it is told.
+pub fn migrating(items: &str, body: &str) -> Vec<u8> {
+    let migrate = format!(
+        r#"{items} (func (export "althing:contract/migration@0.1.0#migrate")
+             (param $from i32) (param $len i32) (result i32) {body})"#
+    );
+    component_of("migrating-contract", &module(&migrate, "unreachable"))
+}
+
+/// A component of `world` around the core module `module`.
+pub fn component_of(world: &str, module: &str) -> Vec<u8> {
+    wrapped(world, wat::parse_str(module).unwrap()).unwrap()
+}
+
+/// A component of `world` around the binary core module `wasm`, if it can be one.
+pub fn wrapped(world: &str, mut wasm: Vec<u8>) -> Option<Vec<u8>> {
+    let (resolve, world) = self::world(world);
     let encoding = wit_component::StringEncoding::UTF8;
-    wit_component::embed_component_metadata(&mut wasm, &resolve, world, encoding).unwrap();
-    wit_component::ComponentEncoder::default()
-        .module(&wasm)
-        .unwrap()
-        .validate(true)
-        .encode()
-        .unwrap()
+    wit_component::embed_component_metadata(&mut wasm, &resolve, world, encoding).ok()?;
+    let encoder = wit_component::ComponentEncoder::default().module(&wasm).ok()?;
+    encoder.validate(true).encode().inspect_err(|error| eprintln!("{error:#}")).ok()
 }
 
 /// A module that does `body` in `apply` and `query` alike, and has `items` besides.
@@ -136,7 +210,11 @@ pub fn module(items: &str, body: &str) -> String {
   (import "althing:contract/db@0.1.0" "get" (func $get (param i32 i32 i32)))
   (import "althing:contract/db@0.1.0" "put" (func $put (param i32 i32 i32 i32 i32)))
   (import "althing:contract/db@0.1.0" "delete" (func $delete (param i32 i32 i32)))
-  (import "althing:contract/db@0.1.0" "scan" (func $scan (param i32 i32 i32 i32 i32 i32 i32)))
+  (import "althing:contract/db@0.1.0" "scan" (func $scan
+    (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
+  (import "althing:contract/db@0.1.0" "delete-prefix"
+    (func $delete-prefix (param i32 i32 i32 i32)))
+  (import "althing:contract/context@0.1.0" "caller" (func $caller (param i32)))
   (import "althing:contract/context@0.1.0" "author" (func $author (param i32)))
   (import "althing:contract/context@0.1.0" "index" (func $index (result i64)))
   (import "althing:contract/context@0.1.0" "timestamp-us" (func $timestamp (result i64)))
@@ -144,6 +222,13 @@ pub fn module(items: &str, body: &str) -> String {
   (import "althing:contract/context@0.1.0" "program" (func $program (param i32)))
   (import "althing:contract/events@0.1.0" "emit" (func $emit (param i32 i32 i32 i32 i32)))
   (import "althing:contract/log@0.1.0" "log" (func $log (param i32 i32 i32)))
+  (import "althing:contract/crypto@0.1.0" "hash" (func $hash (param i32 i32 i32 i32)))
+  (import "althing:contract/crypto@0.1.0" "verify-signature"
+    (func $verify (param i32 i32 i32 i32 i32 i32) (result i32)))
+  (import "althing:contract/programs@0.1.0" "call"
+    (func $call (param i32 i32 i32 i32 i32 i32 i32)))
+  (import "althing:contract/programs@0.1.0" "query"
+    (func $ask (param i32 i32 i32 i32 i32 i32 i32)))
   (memory (export "memory") 4)
   (global $ret i32 (i32.const 64))
   (global $heap (mut i32) (i32.const 131072))
@@ -208,6 +293,7 @@ pub fn apply(args: &[u8]) -> Call<'_> {
         fuel: FUEL,
         memory_bytes_max: MEMORY,
         output_bytes_max: 64 << 10,
+        deadline: None,
     }
 }
 
@@ -216,10 +302,22 @@ pub fn query(args: &[u8]) -> Call<'_> {
     Call { export: Export::Query, ..apply(args) }
 }
 
+/// A call of `migrate`.
+pub fn migrate(from_version: &str) -> Call<'_> {
+    Call { export: Export::Migrate, method: from_version, ..apply(b"") }
+}
+
 /// Calls with a new host.
 pub fn run(image: &Image, call: Call<'_>) -> (Memory, Finished) {
-    let (host, finished) = image.call(Memory::default(), call);
+    let (host, finished) = on_stack(|| image.call(Memory::default(), call));
     (host, finished.unwrap())
+}
+
+/// Does `work` on a thread with the stack that a guest may need.
+pub fn on_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let thread = std::thread::Builder::new().stack_size(limits::THREAD_STACK_BYTES);
+    std::thread::scope(|scope| thread.spawn_scoped(scope, work).unwrap().join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Calls and gives the error.

@@ -76,9 +76,39 @@ section! {
 section! {
     /// `[sandbox]`: guests.
     Sandbox {
-        /// Instances of guests at a time; one more call waits.
+        /// What runs the code of guests.
+        backend: Backend = Backend::Native,
+        /// How their memory is reserved.
+        reservation: Reservation = Reservation::Auto,
+        /// Instances of guests at a time; one more query waits.
         instances_max: u32 = 64,
+        /// How long a query of a guest may take.
+        query_deadline_ms: u64 = 5_000,
     }
+}
+
+/// `sandbox.backend`: what runs the code of guests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backend {
+    /// This processor's own code.
+    Native,
+    /// Code of a portable interpreter.
+    Portable,
+}
+
+/// `sandbox.reservation`: address space for the memory of a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reservation {
+    /// The first of the others that this system has the address space for.
+    Auto,
+    /// 4 GiB each, in slots.
+    Full,
+    /// What a guest may have, in 16 slots at most.
+    Small,
+    /// What a guest may have, asked for at each call.
+    OnDemand,
 }
 
 section! {
@@ -279,7 +309,7 @@ impl Settings {
             ("limits.streams_max", self.limits.streams_max),
             ("limits.queue_max", self.limits.queue_max),
             ("limits.stream_window", self.limits.stream_window),
-            ("sandbox.instances_max", self.sandbox.instances_max as usize),
+            ("sandbox.query_deadline_ms", self.sandbox.query_deadline_ms as usize),
         ];
         match positive.iter().find(|(_, value)| *value == 0) {
             Some((name, _)) => Err(Error::invalid(format!("{name}: is 0; use 1 or more"))),

@@ -109,6 +109,13 @@ impl Host {
         if let Some(reason) = self.realm.stopped() {
             return Some(Error::unavailable(format!("realm: stopped: {reason}")));
         }
+        let unprepared = self.realm.images_unprepared();
+        if unprepared > 0 {
+            let error = Error::unavailable(format!(
+                "programs: images of {unprepared} are being prepared; try again in a moment"
+            ));
+            return Some(error.retry_after_ms(100));
+        }
         match self.realm.status() {
             Err(error) => Some(error),
             Ok(status) if status.leads => None,

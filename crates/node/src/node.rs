@@ -1,13 +1,13 @@
 //! A running node: from a data directory to a listening port, and back.
 
 use crate::callers::Callers;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::data_dir::{self, Lock};
 use crate::host::Host;
 use crate::server;
 use althing_client::Keystore;
 use althing_protocol::{Error, PublicKey, Result};
-use althing_realm::{Options, Realm};
+use althing_realm::{Options, Realm, Reservation};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -134,7 +134,8 @@ fn write_address(dir: &Path, address: SocketAddr) -> Result<()> {
     data_dir::write_private(&data_dir::address(dir), format!("http://{address}\n").as_bytes())
 }
 
-fn realm_options(dir: &Path, settings: &crate::config::Settings) -> Options {
+fn realm_options(dir: &Path, settings: &config::Settings) -> Options {
+    let sandbox = &settings.sandbox;
     Options {
         queue_envelopes_max: settings.limits.queue_max,
         disk_low_water_bytes: settings.data.disk_low_water_bytes,
@@ -143,7 +144,18 @@ fn realm_options(dir: &Path, settings: &crate::config::Settings) -> Options {
         log_bytes_keep: settings.log.keep_bytes,
         state_cache_bytes: settings.data.cache_bytes,
         state_flush_idle_ms: settings.data.flush_idle_ms,
-        guest_instances_max: settings.sandbox.instances_max,
+        guest_instances_max: sandbox.instances_max,
+        guest_backend: match sandbox.backend {
+            config::Backend::Native => althing_realm::Backend::Native,
+            config::Backend::Portable => althing_realm::Backend::Portable,
+        },
+        guest_pooling: sandbox.reservation != config::Reservation::OnDemand,
+        guest_reservation: match sandbox.reservation {
+            config::Reservation::Auto => Reservation::Auto,
+            config::Reservation::Full => Reservation::Full,
+            config::Reservation::Small | config::Reservation::OnDemand => Reservation::Small,
+        },
+        query_deadline_ms: sandbox.query_deadline_ms,
         ..Options::new(data_dir::realm(dir))
     }
 }

@@ -39,7 +39,8 @@ async fn upload(test: &TestNode) -> Hash {
 async fn deploy(test: &TestNode, program: &str, image: &Hash) -> u64 {
     let image = image.0.to_vec();
     let manifest = Some(v1::Manifest::default());
-    let stage = v1::Stage { program: program.into(), image: image.clone(), manifest };
+    let stage =
+        v1::Stage { program: program.into(), image: image.clone(), manifest, signature: None };
     let activate = v1::Activate { program: program.into(), image };
     let instruction = |each: v1::Instruction| {
         let args = BASE64.encode(&each.args);

@@ -20,6 +20,11 @@ use std::{
 
 /// How often an idle apply thread looks whether the state should be flushed.
 const IDLE_TICK: Duration = Duration::from_millis(500);
+/// A batch of so many replayed entries is followed by another. Showing readers each of them would
+/// copy a part of the map of fresh writes every time, a third of what replaying costs.
+const REPLAY_BATCH: usize = 32;
+/// Replayed entries that readers do not see yet, at most.
+const REPLAY_HIDDEN_MAX: u64 = 4_096;
 
 /// Runs until the log is gone; then hands the rest to the flusher.
 pub(crate) fn run(core: &Core, work: &Receiver<Work>) {
@@ -33,7 +38,7 @@ pub(crate) fn run(core: &Core, work: &Receiver<Work>) {
                 }
                 let _ = done.send(result);
             }
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => applier.publish_hidden(),
             Err(RecvTimeoutError::Disconnected) => break,
         }
         applier.flush_if_due();
@@ -53,6 +58,7 @@ struct Applier<'a> {
 impl Applier<'_> {
     fn batch(&mut self, entries: Vec<Committed>) -> Result<Vec<Arc<Ran>>, Halt> {
         self.core.stop.reason().map_or(Ok(()), |reason| Err(Halt(reason.to_owned())))?;
+        let more_follows = entries.len() >= REPLAY_BATCH;
         let mut ran = Vec::with_capacity(entries.len());
         for committed in entries {
             ran.extend(self.entry(&committed)?);
@@ -60,13 +66,34 @@ impl Applier<'_> {
                 self.checkpoint_boundary()?;
             }
         }
-        self.tip.publish();
-        self.core.applied.send_replace(self.tip.applied().index);
+        if !(more_follows && self.may_hide()) {
+            self.publish();
+        }
         self.unflushed_since.get_or_insert_with(Instant::now);
         while self.tip.must_wait() {
             self.core.flusher.wait_idle().map_err(Halt)?;
         }
         Ok(ran)
+    }
+
+    /// Whether readers can do without the newest entries for now: they are part of a replay, so
+    /// nobody waits for one of them alone.
+    fn may_hide(&self) -> bool {
+        let (newest, shown) = (self.tip.applied().index, *self.core.applied.borrow());
+        newest < self.core.replayed_to.load(Ordering::Acquire)
+            && newest.saturating_sub(shown) < REPLAY_HIDDEN_MAX
+    }
+
+    fn publish_hidden(&mut self) {
+        if *self.core.applied.borrow() < self.tip.applied().index {
+            self.publish();
+        }
+    }
+
+    fn publish(&mut self) {
+        let newest = self.tip.applied().index;
+        self.tip.publish();
+        self.core.applied.send_replace(newest);
     }
 
     fn entry(&mut self, committed: &Committed) -> Result<Option<Arc<Ran>>, Halt> {

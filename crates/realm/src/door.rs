@@ -164,7 +164,12 @@ impl Core {
             let stage: v1::Stage = decode("args of sys/stage", &instruction.args)?;
             let hash = Hash::try_from(stage.image.as_slice())?;
             let core = Arc::clone(self);
-            let checked = tokio::task::spawn_blocking(move || core.images.check(&hash)).await;
+            let check = move || {
+                // Housekeeping leaves it alone until the entry is applied, and long after.
+                core.blobs.touch(&hash).map_err(Error::from)?;
+                core.images.check(&hash)
+            };
+            let checked = tokio::task::spawn_blocking(check).await;
             checked.map_err(internal)??;
         }
         Ok(())

@@ -3,6 +3,7 @@
 use crate::{halt::internal, realm::Core, replica::RealmLog};
 use althing_protocol::{Error, Hash, Result};
 use std::{
+    collections::BTreeSet,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -15,8 +16,8 @@ use tokio::{
 const TICK: Duration = Duration::from_secs(1);
 /// How often blobs that nothing needs are looked for.
 const BLOBS_TICK: Duration = Duration::from_secs(3_600);
-/// A blob that no program runs or has staged is removed when it is this old: it may have been
-/// uploaded to be staged, and the log after the state on disk may still name it.
+/// A blob that no program runs, has staged or keeps is removed when it is this old: it may have been
+/// uploaded to be staged. Staging makes it young again.
 const BLOB_AGE: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// What a queue that is full asks its caller to wait, in milliseconds.
 const QUEUE_RETRY_MS: u64 = 50;
@@ -86,11 +87,12 @@ pub(crate) async fn run(core: Arc<Core>, log: RealmLog) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut blobs_looked_at = Instant::now();
+    let mut kept = BTreeSet::new();
     loop {
         ticks.tick().await;
         if blobs_looked_at.elapsed() >= BLOBS_TICK {
             blobs_looked_at = Instant::now();
-            if let Err(error) = collect_blobs(Arc::clone(&core)).await {
+            if let Err(error) = collect_blobs(Arc::clone(&core), &mut kept).await {
                 tracing::warn!(%error, "removing blobs that nothing needs");
             }
         }
@@ -101,19 +103,27 @@ pub(crate) async fn run(core: Arc<Core>, log: RealmLog) {
     }
 }
 
-async fn collect_blobs(core: Arc<Core>) -> Result<()> {
-    let collect = move || {
+/// Images that programs of the state need stay, and so do those of `kept`, which the log after the
+/// state on disk may still name. `kept` becomes what is needed now.
+async fn collect_blobs(core: Arc<Core>, kept: &mut BTreeSet<Hash>) -> Result<()> {
+    let pinned = kept.clone();
+    let collect = move || -> Result<BTreeSet<Hash>> {
         let view = core.store.view();
-        for image in core.machine.images_in_use(&view).map_err(internal)? {
-            core.blobs.pin(Hash::try_from(image.as_slice())?);
+        let images = core.machine.images_in_use(&view).map_err(internal)?;
+        let needed = images.iter().map(|image| Hash::try_from(image.as_slice()));
+        let needed = needed.collect::<Result<BTreeSet<_>>>()?;
+        needed.iter().for_each(|hash| core.blobs.pin(*hash));
+        if core.store.durable().index < view.applied().index {
+            return Ok(&needed | &pinned);
         }
-        let removed = core.blobs.remove_unpinned(BLOB_AGE).map_err(Error::from)?;
-        for hash in removed {
-            tracing::info!(%hash, "removed a blob that no program runs or has staged");
+        pinned.difference(&needed).for_each(|hash| core.blobs.unpin(hash));
+        for hash in core.blobs.remove_unpinned(BLOB_AGE).map_err(Error::from)? {
+            tracing::info!(%hash, "removed a blob that no program runs, has staged or keeps");
         }
-        Ok(())
+        Ok(needed)
     };
-    tokio::task::spawn_blocking(collect).await.map_err(internal)?
+    *kept = tokio::task::spawn_blocking(collect).await.map_err(internal)??;
+    Ok(())
 }
 
 fn look_at_disk(core: &Core) {
@@ -147,4 +157,81 @@ async fn compact(core: &Arc<Core>, log: &RealmLog) -> Result<()> {
     tokio::task::spawn_blocking(prune).await.map_err(internal)?.map_err(internal)?;
     tracing::info!(first, "the log was compacted");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use crate::{Founding, Options, Realm};
+    use althing_protocol::{SecretKey, sys, v1};
+    use std::{fs::File, time::SystemTime};
+
+    /// The same code with a custom section is another image.
+    fn upload(realm: &Realm, n: u8) -> Hash {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/guests/counter.wasm");
+        let component = std::fs::read(path);
+        let mut component = component.expect("counter.wasm is missing: run `cargo xtask guests`");
+        component.extend([0, 3, 1, b'v', n]);
+        realm.core.blobs.put(&component).unwrap()
+    }
+
+    /// Makes every blob old, and waits until the state on disk is that of now.
+    async fn age(realm: &Realm) {
+        let long_ago = SystemTime::now() - 2 * BLOB_AGE;
+        for (hash, _) in realm.core.blobs.list().unwrap() {
+            let hash = hash.to_string();
+            let path = realm.core.options.dir.join("blobs/whole").join(&hash[..2]).join(&hash);
+            File::options().append(true).open(path).unwrap().set_modified(long_ago).unwrap();
+        }
+        let store = &realm.core.store;
+        while store.durable().index < store.view().applied().index {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_no_program_needs_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options {
+            disk_low_water_bytes: 0,
+            state_flush_idle_ms: 1,
+            ..Options::new(dir.path().join("realm"))
+        };
+        let founder = SecretKey::from_seed(&[1; 32]);
+        let founding =
+            Founding { name: "test".into(), founder: founder.public(), grants: Vec::new() };
+        Realm::create(&options, founding).unwrap();
+        let realm = Realm::open(options).await.unwrap();
+        let [kept, active, staged, _stray] = [1, 2, 3, 4].map(|n| upload(&realm, n));
+        let stage = |image: &Hash| {
+            sys::stage(&v1::Stage {
+                program: "p".into(),
+                image: image.0.to_vec(),
+                manifest: Some(v1::Manifest::default()),
+                signature: None,
+            })
+        };
+        let activate = |image: &Hash| {
+            sys::activate(&v1::Activate { program: "p".into(), image: image.0.to_vec() })
+        };
+        let instructions =
+            vec![stage(&kept), activate(&kept), stage(&active), activate(&active), stage(&staged)];
+        realm.submit_as(&founder, instructions).await.unwrap();
+        age(&realm).await;
+        let blobs = || -> BTreeSet<_> {
+            realm.core.blobs.list().unwrap().into_iter().map(|(hash, _)| hash).collect()
+        };
+        let mut pins = BTreeSet::new();
+        collect_blobs(Arc::clone(&realm.core), &mut pins).await.unwrap();
+        assert_eq!(blobs(), BTreeSet::from([kept, active, staged]));
+        assert_eq!(pins, blobs());
+
+        let end = vec![sys::disable("p"), sys::remove("p")];
+        realm.submit_as(&founder, end).await.unwrap();
+        age(&realm).await;
+        collect_blobs(Arc::clone(&realm.core), &mut pins).await.unwrap();
+        assert_eq!((blobs(), pins), (BTreeSet::new(), BTreeSet::new()));
+        realm.shutdown().await.unwrap();
+    }
 }

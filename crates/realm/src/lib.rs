@@ -16,6 +16,7 @@ mod apply;
 mod authors;
 mod checkpoint;
 mod door;
+mod explain;
 mod flusher;
 mod halt;
 mod housekeeping;
@@ -25,6 +26,7 @@ mod logs;
 mod operations;
 mod options;
 mod proposer;
+mod queries;
 mod reads;
 mod realm;
 mod replica;
@@ -40,9 +42,11 @@ pub use options::{Founding, Options};
 pub use reads::{Freshness, LogEntry};
 pub use realm::Realm;
 pub use show::{
+    BytesShown, CallShown, ChangeShown, GrantShown, InstructionShown, LogShown, ShownExplanation,
     ShownCheckpoint, ShownEntry, ShownEvent, ShownInstruction, ShownOutcome, show_entry,
     show_event, show_outcome,
 };
 pub use snapshot::RestoredSnapshot;
-pub use status::Status;
+pub use status::{Guests, Status};
+pub use althing_sandbox::{Backend, Reservation};
 pub use verify::{Verified, VerifyRange};

@@ -1,6 +1,7 @@
 //! What can be chosen about a realm on this node. Nothing here may change an outcome.
 
 use althing_protocol::{PublicKey, v1};
+use althing_sandbox::{Backend, Reservation};
 use std::path::PathBuf;
 
 /// How a node runs a realm.
@@ -26,8 +27,17 @@ pub struct Options {
     pub state_flush_idle_ms: u64,
     /// A reader may hold one view for this long, in milliseconds: it keeps the file from shrinking.
     pub view_lifetime_ms: u64,
-    /// Instances of guests at a time.
+    /// Instances of guests at a time, at most: those that queries never take
+    /// ([`RESERVED_INSTANCES`](althing_sandbox::limits::RESERVED_INSTANCES)), and at least one.
     pub guest_instances_max: u32,
+    /// What runs the code of guests.
+    pub guest_backend: Backend,
+    /// Whether instances live in slots that are reserved once.
+    pub guest_pooling: bool,
+    /// How much address space the memory of a guest has.
+    pub guest_reservation: Reservation,
+    /// A query of a guest may take this long, in milliseconds.
+    pub query_deadline_ms: u64,
 }
 
 impl Options {
@@ -45,6 +55,10 @@ impl Options {
             state_flush_idle_ms: 5_000,
             view_lifetime_ms: 10_000,
             guest_instances_max: 64,
+            guest_backend: Backend::Native,
+            guest_pooling: true,
+            guest_reservation: Reservation::Auto,
+            query_deadline_ms: 5_000,
         }
     }
 }

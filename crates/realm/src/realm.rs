@@ -4,6 +4,7 @@ use crate::{
     Founding, Options, apply,
     authors::Authors,
     door::{self, Arrival, Verified},
+    explain,
     flusher::{self, FlusherHandle},
     halt::{Stop, internal},
     housekeeping::{self, Queue},
@@ -11,6 +12,7 @@ use crate::{
     images::NodeImages,
     logs::Logs,
     proposer::{self, Proposal},
+    queries::Queries,
     replica::{LogReplica, RealmLog},
     snapshot,
     status::Counters,
@@ -19,13 +21,17 @@ use althing_blobs::Blobs;
 use althing_log::LogConfig;
 use althing_machine::{Machine, genesis_writes};
 use althing_protocol::{
-    Error, FORMAT, RealmId, Result, SEMANTICS, SecretKey, decode, realm_id, v1,
+    Error, FORMAT, Hash, RealmId, Result, SEMANTICS, SecretKey, decode, realm_id, v1,
 };
-use althing_sandbox::{Engine, EngineOptions};
+use althing_sandbox::{
+    Engine, EngineOptions,
+    limits::{RESERVED_INSTANCES, THREAD_STACK_BYTES},
+};
 use althing_state::Store;
 use prost::Message;
 use rand::Rng;
 use std::{
+    collections::BTreeSet,
     fmt, fs,
     path::{Path, PathBuf},
     sync::{
@@ -40,8 +46,6 @@ use tokio::sync::{Semaphore, mpsc, watch};
 const ARRIVALS_MAX: usize = 1_024;
 /// Groups between the door and the proposer: what waits here has its signatures checked.
 const GROUPS_MAX: usize = 8;
-/// The apply thread runs guests, whose stack is bounded by the sandbox, and machine code above.
-const APPLY_STACK_BYTES: usize = 16 << 20;
 /// The Raft id of the first node. Ids of further ones are given out by `sys`.
 pub(crate) const FIRST_NODE: u64 = 1;
 
@@ -75,9 +79,9 @@ pub(crate) struct Core {
     pub(crate) verified: Verified,
     pub(crate) stop: Stop,
     pub(crate) queue: Queue,
-    /// Queries of guests at a time: instances stay free for apply and for compiling, which must
-    /// never wait for a query.
-    pub(crate) query_slots: Semaphore,
+    pub(crate) queries: Queries,
+    /// An entry is explained at a time.
+    pub(crate) explaining: Arc<Semaphore>,
     pub(crate) counters: Counters,
     pub(crate) flusher: FlusherHandle,
     /// The last index that was in the log when this process opened it: those entries were verified
@@ -105,6 +109,7 @@ struct Running {
     door: JoinHandle<()>,
     apply: JoinHandle<()>,
     flusher: JoinHandle<()>,
+    queries: Vec<JoinHandle<()>>,
     proposer: tokio::task::JoinHandle<()>,
     housekeeping: tokio::task::JoinHandle<()>,
 }
@@ -140,7 +145,8 @@ impl Realm {
         }
         let id = realm_id(&genesis);
         identity::write(&options.dir, &id)?;
-        Store::create(&path, &genesis, writes).map_err(internal)?;
+        let store = Store::create(&path, &genesis, writes).map_err(internal)?;
+        explain::keep_founding(&store, &founding.grants)?;
         Ok(id)
     }
 
@@ -203,7 +209,11 @@ impl Realm {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(running) = running else { return Ok(()) };
         self.core.arrivals.close();
+        self.core.queries.close();
         join(running.door).await?;
+        for query in running.queries {
+            join(query).await?;
+        }
         self.core.proposals.close();
         running.proposer.await.map_err(internal)?;
         running.housekeeping.abort();
@@ -212,6 +222,7 @@ impl Realm {
         let log = self.log.shutdown().await;
         self.replica.work.close();
         join(running.apply).await?;
+        self.core.images.close();
         self.core.flusher.close();
         join(running.flusher).await?;
         log
@@ -252,14 +263,9 @@ impl Parts {
         let id = realm_id(&genesis_bytes);
         identity::check(dir, &id)?;
         let blobs = Arc::new(Blobs::open(dir.join("blobs")).map_err(Error::from)?);
-        let engine = Engine::new(&EngineOptions {
-            instances_max: options.guest_instances_max,
-            cache_dir: Some(dir.join("cache")),
-            ..EngineOptions::default()
-        })
-        .map_err(internal)?;
-        let images = Arc::new(NodeImages::new(Arc::clone(&blobs), engine));
+        let images = Arc::new(NodeImages::new(Arc::clone(&blobs), engine(&options)?));
         let machine = Machine::new(id, Arc::clone(&images) as _, Vec::new());
+        images.start(active_images(&machine, &store)?)?;
         let log = LogConfig {
             flush_wait_us: options.log_flush_wait_us,
             entries_keep: options.log_entries_keep,
@@ -271,7 +277,7 @@ impl Parts {
         let applied_index = store.view().applied().index;
         let core = Core {
             queue: Queue::new(options.queue_envelopes_max, options.queue_bytes_max),
-            query_slots: Semaphore::new(query_slots(&options)?),
+            queries: Queries::new(images.engine().query_instances_max(), options.query_deadline_ms),
             genesis,
             id,
             machine,
@@ -280,6 +286,7 @@ impl Parts {
             logs: Logs::default(),
             verified: Verified::default(),
             stop: Stop::default(),
+            explaining: Arc::new(Semaphore::new(1)),
             counters: Counters::default(),
             flusher: FlusherHandle::default(),
             replayed_to: AtomicU64::new(u64::MAX),
@@ -300,7 +307,7 @@ impl Parts {
         let flusher = core.store.flusher();
         let flusher = spawn("althing-flush", 2 << 20, &core, move |c| flusher::run(c, flusher))?;
         let apply =
-            spawn("althing-apply", APPLY_STACK_BYTES, &core, move |c| apply::run(c, &work))?;
+            spawn("althing-apply", THREAD_STACK_BYTES, &core, move |c| apply::run(c, &work))?;
         let replica = Arc::new(LogReplica { core: Arc::clone(&core), work: Gate::new(work_in) });
         let log = open_log(self.log, Arc::clone(&replica)).await;
         let log = log.map_err(|e| core.stop.reason().map_or(e, crate::halt::stopped))?;
@@ -311,7 +318,8 @@ impl Parts {
             spawn("althing-door", 8 << 20, &core, move |c| door::run(c, arrivals, &proposals))?;
         let proposer = tokio::spawn(proposer::run(log.clone(), self.proposals));
         let housekeeping = tokio::spawn(housekeeping::run(Arc::clone(&core), log.clone()));
-        let running = Running { door, apply, flusher, proposer, housekeeping };
+        let queries = core.queries.start()?;
+        let running = Running { door, apply, flusher, queries, proposer, housekeeping };
         Ok(Arc::new(Realm {
             core,
             log,
@@ -322,18 +330,42 @@ impl Parts {
     }
 }
 
+/// The images that programs run as of the state on disk.
+fn active_images(machine: &Machine, store: &Store) -> Result<BTreeSet<Hash>> {
+    let programs = machine.programs(&store.view()).map_err(internal)?;
+    let active = programs.into_iter().filter_map(|program| program.active);
+    active.map(|image| Hash::try_from(image.image.as_slice())).collect()
+}
+
+/// The engine of guests, as this node has chosen and this system allows.
+///
 /// # Errors
 /// `invalid` when there are too few instances for apply, for compiling and for one query.
-fn query_slots(options: &Options) -> Result<usize> {
-    const RESERVED: u32 = 2;
-    match options.guest_instances_max.checked_sub(RESERVED) {
-        Some(slots) if slots > 0 => Ok(slots as usize),
-        _ => Err(Error::invalid(format!(
-            "instances of guests at a time: {}, wants at least {}",
+fn engine(options: &Options) -> Result<Engine> {
+    if options.guest_instances_max <= RESERVED_INSTANCES {
+        return Err(Error::invalid(format!(
+            "sandbox.instances_max {}: too few, {RESERVED_INSTANCES} are kept free for programs \
+             that call each other in one instruction; use {} or more",
             options.guest_instances_max,
-            RESERVED + 1
-        ))),
+            RESERVED_INSTANCES + 1
+        )));
     }
+    let engine = Engine::new(&EngineOptions {
+        backend: options.guest_backend,
+        pooling: options.guest_pooling,
+        reservation: options.guest_reservation,
+        instances_max: options.guest_instances_max,
+        cache_dir: Some(options.dir.join("cache")),
+        ..EngineOptions::default()
+    })
+    .map_err(internal)?;
+    tracing::info!(
+        backend = %engine.backend(),
+        memory = %engine.allocation(),
+        query_instances = engine.query_instances_max(),
+        "guests"
+    );
+    Ok(engine)
 }
 
 /// A realm that was never started has no log; one that was must have it.

@@ -25,6 +25,21 @@ impl crate::realm::Core {
     }
 }
 
+impl crate::realm::Core {
+    fn guests(&self) -> Guests {
+        let engine = self.images.engine();
+        let (ready, preparing) = self.images.counts();
+        Guests {
+            backend: engine.backend().to_string(),
+            memory: engine.allocation().to_string(),
+            images_ready: ready as u64,
+            images_preparing: preparing as u64,
+            query_threads: self.queries.threads() as u64,
+            queries_waiting: self.queries.waiting() as u64,
+        }
+    }
+}
+
 /// A realm on this node, at one moment.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Status {
@@ -70,6 +85,25 @@ pub struct Status {
     pub disk_free_bytes: Option<u64>,
     /// Whether writes are refused because too little of it is free.
     pub is_disk_low: bool,
+    /// Guests on this node.
+    pub guests: Guests,
+}
+
+/// How a node runs guests.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Guests {
+    /// What runs their code: `native` or `portable`.
+    pub backend: String,
+    /// How their memory is reserved: `full`, `small` or `on-demand`.
+    pub memory: String,
+    /// Images that can be called at once.
+    pub images_ready: u64,
+    /// Images that are compiled, or wait for it.
+    pub images_preparing: u64,
+    /// Queries that can run at a time.
+    pub query_threads: u64,
+    /// Queries that wait.
+    pub queries_waiting: u64,
 }
 
 impl Realm {
@@ -105,6 +139,12 @@ impl Realm {
             log_flushes: log.flush.flushes,
             disk_free_bytes: core.disk_free_bytes(),
             is_disk_low: core.is_disk_low.load(Ordering::Relaxed),
+            guests: core.guests(),
         })
+    }
+
+    /// Images of active programs that are not ready since the realm was opened.
+    pub fn images_unprepared(&self) -> usize {
+        self.core.images.unprepared()
     }
 }

@@ -25,7 +25,7 @@ async fn bad_envelopes_are_refused_and_leave_no_entry() {
     let ahead = world.envelope(&founder, session, 5_000, vec![sys::put("/a", "1")]);
     let unknown = v1::Instruction::new("nobody", "x", Vec::new());
     let unknown = world.envelope(&founder, session, 1, vec![unknown]);
-    let mut stage = v1::Stage { program: "p".into(), image: vec![7; 32], manifest: None };
+    let mut stage = v1::Stage { program: "p".into(), image: vec![7; 32], ..v1::Stage::default() };
     stage.manifest = Some(v1::Manifest::default());
     let stage = world.envelope(&founder, session, 1, vec![sys::stage(&stage)]);
     let mut elsewhere = althing_protocol::Batch::decode(&good).unwrap();

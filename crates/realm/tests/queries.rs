@@ -3,71 +3,23 @@
 
 mod common;
 
-use althing_operations::{Authority, Caller, Context, Freshness, Need, Registry};
-use althing_protocol::{Kind, Result, SecretKey, sys, v1};
+use althing_protocol::{Kind, sys};
 use althing_realm::{Options, Realm};
-use common::{World, options, output};
-use futures::future::{BoxFuture, join_all};
-use serde_json::{Value, json};
+use common::{DONE, FOREVER, World, contract, options, output};
+use futures::future::join_all;
+use serde_json::json;
 use std::sync::Arc;
 
-/// The founder, at an operation.
-struct Founder(Arc<Realm>, SecretKey);
-
-impl Authority for Founder {
-    fn allow(&self, caller: &Caller, need: &Need) -> Result<()> {
-        self.0.allow(&caller.key, need)
-    }
-
-    fn submit<'a>(
-        &'a self,
-        _: &'a Caller,
-        instructions: Vec<v1::Instruction>,
-    ) -> BoxFuture<'a, Result<Vec<v1::Outcome>>> {
-        Box::pin(self.0.submit_as(&self.1, instructions))
-    }
-}
-
-fn counter() -> Vec<u8> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/guests/counter.wasm");
-    std::fs::read(path).expect("target/guests/counter.wasm is missing: run `cargo xtask guests`")
-}
-
-async fn deploy(world: &World) {
-    let image = world.realm.blobs().put(&counter()).unwrap().0.to_vec();
-    let manifest = Some(v1::Manifest::default());
-    let stage = v1::Stage { program: "counter".into(), image: image.clone(), manifest };
-    output(&world.run(sys::stage(&stage)).await);
-    let activate = v1::Activate { program: "counter".into(), image };
-    output(&world.run(sys::activate(&activate)).await);
-}
+const FEW: u32 = althing_sandbox::limits::RESERVED_INSTANCES + 1;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_of_queries_leaves_an_instance_for_apply() {
-    let World { dir, founder, realm } = World::new().await;
-    realm.shutdown().await.unwrap();
-    drop(realm);
-    let few = Options { guest_instances_max: 3, ..options(&dir) };
-    let world = World { realm: Realm::open(few).await.unwrap(), dir, founder };
-    deploy(&world).await;
-    let registry = Registry::new(world.realm.operations()).unwrap();
-    let caller = Caller { key: world.founder.public(), name: "founder".into() };
-    let authority: Arc<dyn Authority> =
-        Arc::new(Founder(Arc::clone(&world.realm), world.founder.clone()));
-    let dispatch = |name: &'static str, input: Value| {
-        let context = Context {
-            caller: caller.clone(),
-            read: Freshness::Local,
-            authority: Arc::clone(&authority),
-        };
-        registry.dispatch(context, name, input)
-    };
-    let asked = (0..100).map(|_| {
-        dispatch("query:program.query.v1", json!({"program": "counter", "method": "value"}))
-    });
-    let called = (0..20).map(|_| {
-        dispatch("action:program.call.v1", json!({"program": "counter", "method": "increment"}))
-    });
+    let world = World::with(|all| Options { guest_instances_max: FEW, ..all }).await;
+    world.deploy("quick", &contract(DONE, DONE)).await;
+    let asked = (0..100)
+        .map(|_| world.call("query:program.query.v1", json!({"program": "quick", "method": "m"})));
+    let called = (0..20)
+        .map(|_| world.call("action:program.call.v1", json!({"program": "quick", "method": "m"})));
     let (asked, called) = futures::join!(join_all(asked), join_all(called));
     for result in asked.into_iter().chain(called) {
         result.unwrap();
@@ -77,11 +29,55 @@ async fn a_storm_of_queries_leaves_an_instance_for_apply() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn slow_queries_delay_no_write() {
+    const WRITES: usize = 50;
+    let world = Arc::new(World::new().await);
+    world.deploy("slow", &contract(DONE, FOREVER)).await;
+    let asked: Vec<_> = (0..64)
+        .map(|_| {
+            let world = Arc::clone(&world);
+            let input = json!({"program": "slow", "method": "m"});
+            tokio::spawn(async move { world.call("query:program.query.v1", input).await })
+        })
+        .collect();
+    while world.realm.status().unwrap().guests.queries_waiting == 0 {
+        tokio::task::yield_now().await;
+    }
+    for number in 0..WRITES {
+        output(&world.run(sys::put(format!("key-{number}"), "value")).await);
+        let call = json!({"program": "slow", "method": "m"});
+        world.call("action:program.call.v1", call).await.unwrap();
+    }
+    let waiting = world.realm.status().unwrap().guests.queries_waiting;
+    assert!(waiting > 0, "all were answered before {WRITES} writes were");
+    for asked in asked {
+        // All its fuel, or its turn did not come in time.
+        assert_eq!(asked.await.unwrap().unwrap_err().kind, Kind::Exhausted);
+    }
+    assert_eq!(world.realm.stopped(), None);
+    world.realm.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_has_the_time_that_the_node_gives() {
+    let world = World::with(|all| Options { query_deadline_ms: 20, ..all }).await;
+    world.deploy("slow", &contract(DONE, FOREVER)).await;
+    let asked = world.call("query:program.query.v1", json!({"program": "slow", "method": "look"}));
+    let error = asked.await.unwrap_err();
+    assert_eq!(error.kind, Kind::Exhausted);
+    for part in ["slow: look", "20 ms", "sandbox.query_deadline_ms"] {
+        assert!(error.message.contains(part), "{part}: {error}");
+    }
+    world.realm.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn too_few_instances_are_refused() {
     let World { dir, realm, .. } = World::new().await;
     realm.shutdown().await.unwrap();
     drop(realm);
-    let none = Options { guest_instances_max: 2, ..options(&dir) };
+    let none = Options { guest_instances_max: FEW - 1, ..options(&dir) };
     let error = Realm::open(none).await.unwrap_err();
-    assert_eq!((error.kind, error.message.contains("at least 3")), (Kind::Invalid, true));
+    assert_eq!(error.kind, Kind::Invalid);
+    assert!(error.message.contains(&format!("use {FEW} or more")), "{error}");
 }

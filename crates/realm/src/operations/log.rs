@@ -1,7 +1,7 @@
 //! The log: entries with their outcomes, and whether it agrees with itself.
 
 use super::{Nothing, need_sys, on_sys, page_limit};
-use crate::{Realm, ShownEntry, Verified, show_entry};
+use crate::{Realm, ShownEntry, ShownExplanation, Verified, show_entry};
 use althing_operations::Operation;
 use althing_protocol::Result;
 use schemars::JsonSchema;
@@ -13,7 +13,8 @@ use std::sync::Arc;
 const PAGE_BYTES: usize = 4 << 20;
 
 pub(super) fn operations(realm: &Arc<Realm>) -> Vec<Operation> {
-    let (for_list, for_verify) = (Arc::clone(realm), Arc::clone(realm));
+    let of = || Arc::clone(realm);
+    let (for_list, for_verify, for_explain) = (of(), of(), of());
     vec![
         Operation::query(
             "query:log.list.v1",
@@ -30,6 +31,14 @@ pub(super) fn operations(realm: &Arc<Realm>) -> Vec<Operation> {
             |_: &Nothing| need_sys("log_read"),
             move |_, _| verify(Arc::clone(&for_verify)),
         ),
+        Operation::query(
+            "query:log.explain.v1",
+            "Runs an entry again on a copy of the state, and says what it did step by step.",
+            on_sys("log_explain"),
+            |_: &ExplainInput| need_sys("log_explain"),
+            move |_, input| explain(Arc::clone(&for_explain), input),
+        )
+        .example(json!({"index": 42})),
     ]
 }
 
@@ -63,4 +72,19 @@ async fn list(realm: Arc<Realm>, input: ListInput) -> Result<Page> {
 
 async fn verify(realm: Arc<Realm>) -> Result<Verified> {
     realm.verify(|_, _| {}).await
+}
+
+/// An entry to look into.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ExplainInput {
+    /// Index of the entry.
+    index: u64,
+    /// The snapshot in the realm's `snapshots` directory to start from, without its ending; the
+    /// nearest one before the entry if absent, or genesis.
+    snapshot: Option<String>,
+}
+
+async fn explain(realm: Arc<Realm>, input: ExplainInput) -> Result<ShownExplanation> {
+    realm.explain(input.index, input.snapshot).await
 }

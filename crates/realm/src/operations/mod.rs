@@ -5,6 +5,8 @@
 
 mod admin;
 mod blobs;
+mod catalog;
+mod images;
 mod kv;
 mod log;
 mod programs;
@@ -21,7 +23,9 @@ impl Realm {
     pub fn operations(self: &Arc<Self>) -> Vec<Operation> {
         let mut all = sys::actions();
         all.extend(kv::operations(self));
+        all.extend(catalog::operations(self));
         all.extend(programs::operations(self));
+        all.extend(images::operations(self));
         all.extend(admin::operations(self));
         all.extend(log::operations(self));
         all.extend(blobs::operations(self));

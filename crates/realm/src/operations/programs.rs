@@ -1,26 +1,18 @@
-//! Programs: which there are, what they answer, what they logged.
+//! Programs: what they answer, what they logged.
 
-use super::{Nothing, blocking, need_sys, on_sys, page_limit};
+use super::page_limit;
 use crate::{LoggedLine, Realm, halt::internal};
 use althing_machine::Fault;
 use althing_operations::{Context, GrantNeeded, Need, Operation, text};
-use althing_protocol::{Error, Result, v1};
-use data_encoding::HEXLOWER;
+use althing_protocol::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 pub(super) fn operations(realm: &Arc<Realm>) -> Vec<Operation> {
-    let (for_list, for_query, for_logs) = (Arc::clone(realm), Arc::clone(realm), Arc::clone(realm));
+    let (for_query, for_logs) = (Arc::clone(realm), Arc::clone(realm));
     vec![
-        Operation::query(
-            "query:program.list.v1",
-            "Lists the programs of the realm and their images.",
-            on_sys("programs"),
-            |_: &Nothing| need_sys("programs"),
-            move |context, _| list(Arc::clone(&for_list), context),
-        ),
         Operation::query(
             "query:program.query.v1",
             "Asks a program; it cannot write.",
@@ -38,70 +30,6 @@ pub(super) fn operations(realm: &Arc<Realm>) -> Vec<Operation> {
         )
         .example(json!({"program": "counter"})),
     ]
-}
-
-#[derive(Serialize, JsonSchema)]
-struct Programs {
-    programs: Vec<Program>,
-}
-
-/// A program of the realm.
-#[derive(Serialize, JsonSchema)]
-struct Program {
-    /// Its id.
-    program: String,
-    /// What calls run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    active: Option<Image>,
-    /// What can be activated.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    staged: Option<Image>,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct Image {
-    /// BLAKE3 of the component.
-    image: String,
-    /// The package's version.
-    version: String,
-    /// What it is for.
-    description: String,
-    /// Fuel of one call; 0 is the default.
-    fuel_max: u64,
-    /// Linear memory of one call, in bytes; 0 is the default.
-    memory_bytes_max: u64,
-    /// Index of the entry that staged it.
-    staged_index: u64,
-    /// Index of the entry that activated it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    activated_index: Option<u64>,
-}
-
-fn image(info: v1::ImageInfo) -> Image {
-    let manifest = info.manifest.unwrap_or_default();
-    Image {
-        image: HEXLOWER.encode(&info.image),
-        version: manifest.version,
-        description: manifest.description,
-        fuel_max: manifest.fuel_max,
-        memory_bytes_max: manifest.memory_bytes_max,
-        staged_index: info.staged,
-        activated_index: (info.activated > 0).then_some(info.activated),
-    }
-}
-
-async fn list(realm: Arc<Realm>, context: Context) -> Result<Programs> {
-    let view = realm.view(context.read).await?;
-    blocking(move || {
-        let programs = realm.core.machine.programs(&view).map_err(internal)?;
-        let programs = programs.into_iter().map(|info| Program {
-            program: info.program,
-            active: info.active.map(image),
-            staged: info.staged.map(image),
-        });
-        Ok(Programs { programs: programs.collect() })
-    })
-    .await
 }
 
 /// A question.
@@ -141,11 +69,10 @@ async fn query(realm: Arc<Realm>, context: Context, input: QueryInput) -> Result
     let view = realm.view(context.read).await?;
     let index = view.applied().index;
     let caller = context.caller.key;
-    let slots = Arc::clone(&realm.core);
-    let _slot = slots.query_slots.acquire().await.map_err(internal)?;
-    blocking(move || {
+    let core = Arc::clone(&realm.core);
+    let ask = move |deadline| {
         let machine = &realm.core.machine;
-        let asked = machine.query(view, caller, &input.program, &input.method, &args);
+        let asked = machine.query(view, caller, &input.program, &input.method, &args, deadline);
         let (output, fuel, lines) = asked.map_err(|fault| match fault {
             Fault::Outcome(error) => error,
             Fault::Halt(halt) => internal(halt),
@@ -158,8 +85,8 @@ async fn query(realm: Arc<Realm>, context: Context, input: QueryInput) -> Result
                 Answer { output: None, output_base64, fuel, index }
             }
         })
-    })
-    .await
+    };
+    core.queries.run(ask).await
 }
 
 /// Lines of a program's log.

@@ -1,6 +1,12 @@
 //! Entries as JSON shows them, to people and to programs that follow the log.
 
+mod explain;
 mod sys;
+
+pub(crate) use explain::show_explanation;
+pub use explain::{
+    BytesShown, CallShown, ChangeShown, GrantShown, InstructionShown, LogShown, ShownExplanation,
+};
 
 use crate::{LogEntry, halt::internal};
 use althing_operations::text;

@@ -28,6 +28,17 @@ pub(super) fn args(method: &str, bytes: &[u8]) -> Option<Value> {
             bytes,
             |activate: v1::Activate| json!({"program": activate.program, "image": HEXLOWER.encode(&activate.image)}),
         ),
+        "rollback" => decode(bytes, |rollback: v1::Rollback| {
+            let shown = fields().with("program", rollback.program);
+            match rollback.image {
+                Some(image) => shown.with("image", HEXLOWER.encode(&image)).done(),
+                None => shown.done(),
+            }
+        }),
+        "disable" | "enable" | "remove" => {
+            decode(bytes, |name: v1::ProgramName| json!({"program": name.program}))
+        }
+        "program_rules" => decode(bytes, program_rules),
         _ => None,
     }
 }
@@ -45,6 +56,13 @@ pub(super) fn output(method: &str, bytes: &[u8]) -> Option<Value> {
             decode(bytes, |opened: v1::SessionOpened| json!({"session": opened.session}))
         }
         "grant" => decode(bytes, |id: v1::GrantId| json!({"id": id.id})),
+        "stage" | "activate" | "rollback" | "disable" | "enable" | "program_rules" => {
+            decode(bytes, program)
+        }
+        "remove" => decode(
+            bytes,
+            |removed: v1::Removed| json!({"keys": removed.keys, "more": removed.more, "grants": removed.grants}),
+        ),
         _ => None,
     }
 }
@@ -166,16 +184,61 @@ fn grant(grant: v1::Grant) -> Value {
 
 fn stage(stage: v1::Stage) -> Value {
     let manifest = stage.manifest.unwrap_or_default();
-    json!({
-        "program": stage.program,
-        "image": HEXLOWER.encode(&stage.image),
-        "manifest": {
-            "version": manifest.version,
-            "description": manifest.description,
-            "fuel_max": manifest.fuel_max,
-            "memory_bytes_max": manifest.memory_bytes_max,
-        },
-    })
+    let shown =
+        fields().with("program", stage.program).with("image", HEXLOWER.encode(&stage.image)).with(
+            "manifest",
+            json!({
+                "version": manifest.version,
+                "description": manifest.description,
+                "fuel_max": manifest.fuel_max,
+                "memory_bytes_max": manifest.memory_bytes_max,
+            }),
+        );
+    let Some(v1::ImageSignature { publisher, signature }) = stage.signature else {
+        return shown.done();
+    };
+    let (publisher, signature) = (HEXLOWER.encode(&publisher), HEXLOWER.encode(&signature));
+    shown.with("signature", json!({"publisher": publisher, "signature": signature})).done()
+}
+
+fn program_rules(rules: v1::ProgramRules) -> Value {
+    let mut shown = fields().with("program", rules.program);
+    if let Some(owner) = rules.owner {
+        shown = shown.with("owner", HEXLOWER.encode(&owner));
+    }
+    if let Some(role) = rules.role {
+        shown = shown.with("role", role);
+    }
+    if let Some(publishers) = rules.publishers {
+        shown = shown.with("publishers", hex_list(&publishers.keys));
+    }
+    shown.done()
+}
+
+/// What of a program its management changes; its images are named, their manifests were staged.
+fn program(info: v1::ProgramInfo) -> Value {
+    let image = |info: &v1::ImageInfo| HEXLOWER.encode(&info.image);
+    let mut shown = fields().with("program", info.program);
+    for (name, at) in [("active", &info.active), ("staged", &info.staged)] {
+        if let Some(at) = at {
+            shown = shown.with(name, image(at));
+        }
+    }
+    if !info.versions.is_empty() {
+        shown = shown.with("versions", info.versions.iter().map(image).collect::<Vec<_>>());
+    }
+    shown = shown.with("owner", HEXLOWER.encode(&info.owner));
+    if !info.role.is_empty() {
+        shown = shown.with("role", info.role);
+    }
+    if let Some(publishers) = info.publishers {
+        shown = shown.with("publishers", hex_list(&publishers.keys));
+    }
+    shown.with("disabled", info.disabled.is_some()).done()
+}
+
+fn hex_list(keys: &[Vec<u8>]) -> Vec<String> {
+    keys.iter().map(|key| HEXLOWER.encode(key)).collect()
 }
 
 #[cfg(test)]
@@ -201,6 +264,48 @@ mod tests {
                 "success": [{"delete": {"key_base64": "/w=="}}],
                 "failure": [],
             })
+        );
+    }
+
+    #[test]
+    fn what_manages_a_program_reads_like_its_operation() {
+        let (ab, cd) = ("ab".repeat(32), "cd".repeat(32));
+        let rules = v1::ProgramRules {
+            program: "counter".into(),
+            owner: Some(vec![0xab; 32]),
+            role: None,
+            publishers: Some(v1::Publishers::default()),
+        };
+        let signature = v1::ImageSignature { publisher: vec![0xab; 32], signature: vec![7; 64] };
+        let stage = v1::Stage {
+            program: "counter".into(),
+            image: vec![0xcd; 32],
+            manifest: None,
+            signature: Some(signature),
+        };
+        let rollback = v1::Rollback { program: "counter".into(), image: Some(vec![0xcd; 32]) };
+        for (instruction, expected) in [
+            (
+                sys::program_rules(&rules),
+                json!({"program": "counter", "owner": ab, "publishers": []}),
+            ),
+            (sys::rollback(&rollback), json!({"program": "counter", "image": cd})),
+            (sys::remove("counter"), json!({"program": "counter"})),
+        ] {
+            assert_eq!(args(&instruction.method, &instruction.args), Some(expected));
+        }
+        let staged = args("stage", &sys::stage(&stage).args).unwrap();
+        assert_eq!(staged["signature"]["publisher"], ab);
+        assert_eq!(staged["signature"]["signature"], "07".repeat(64));
+        let info = v1::ProgramInfo {
+            program: "counter".into(),
+            active: Some(v1::ImageInfo { image: vec![0xcd; 32], ..v1::ImageInfo::default() }),
+            owner: vec![0xab; 32],
+            ..v1::ProgramInfo::default()
+        };
+        assert_eq!(
+            output("activate", &info.encode_to_vec()),
+            Some(json!({"program": "counter", "active": cd, "owner": ab, "disabled": false}))
         );
     }
 

@@ -1,9 +1,12 @@
 //! A realm in a temporary directory, with a founder to act.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
-use althing_protocol::{Batch, Error, PublicKey, SecretKey, sign, v1};
+use althing_operations::{Authority, Caller, Context, Freshness, Need, Registry};
+use althing_protocol::{Batch, Error, PublicKey, Result, SecretKey, sign, sys, v1};
 use althing_realm::{Founding, Options, Realm};
+use futures::future::BoxFuture;
 use prost::Message;
+use serde_json::Value;
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -69,6 +72,84 @@ impl World {
         sign(key, Batch { realm: self.realm.id(), author, session, sequence, instructions })
     }
 }
+
+/// The founder, at an operation.
+struct Founder(Arc<Realm>, SecretKey);
+
+impl Authority for Founder {
+    fn allow(&self, caller: &Caller, need: &Need) -> Result<()> {
+        self.0.allow(&caller.key, need)
+    }
+
+    fn submit<'a>(
+        &'a self,
+        _: &'a Caller,
+        instructions: Vec<v1::Instruction>,
+    ) -> BoxFuture<'a, Result<Vec<v1::Outcome>>> {
+        Box::pin(self.0.submit_as(&self.1, instructions))
+    }
+}
+
+impl World {
+    /// A world whose realm was opened with `change`d options.
+    pub async fn with(change: impl Fn(Options) -> Options) -> Self {
+        let Self { dir, founder, realm } = Self::new().await;
+        realm.shutdown().await.unwrap();
+        drop(realm);
+        let realm = Realm::open(change(options(&dir))).await.unwrap();
+        Self { dir, founder, realm }
+    }
+
+    /// Runs an operation as the founder.
+    pub async fn call(&self, name: &str, input: Value) -> Result<Value> {
+        let registry = Registry::new(self.realm.operations()).unwrap();
+        let caller = Caller { key: self.founder.public(), name: "founder".into() };
+        let authority = Arc::new(Founder(Arc::clone(&self.realm), self.founder.clone()));
+        let context = Context { caller, read: Freshness::Local, authority };
+        registry.dispatch(context, name, input).await
+    }
+
+    /// Uploads, stages and activates `component` as `program`, with all the fuel there is.
+    pub async fn deploy(&self, program: &str, component: &[u8]) {
+        let image = self.realm.blobs().put(component).unwrap().0.to_vec();
+        let program = program.to_owned();
+        let fuel_max = althing_protocol::limits::FUEL_MAX;
+        let manifest = Some(v1::Manifest { fuel_max, ..v1::Manifest::default() });
+        let stage =
+            v1::Stage { program: program.clone(), image: image.clone(), manifest, signature: None };
+        output(&self.run(sys::stage(&stage)).await);
+        output(&self.run(sys::activate(&v1::Activate { program, image })).await);
+    }
+}
+
+/// A contract whose `apply` does `apply`, and whose `query` does `query`; they return `$done`.
+pub fn contract(apply: &str, query: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(component
+  (core module $module
+    (memory (export "memory") 1)
+    (global $done i32 (i32.const 16))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+    (func (export "apply") (param i32 i32 i32 i32) (result i32) {apply})
+    (func (export "query") (param i32 i32 i32 i32) (result i32) {query}))
+  (core instance $guest (instantiate $module))
+  (type $method (func (param "method" string) (param "args" (list u8))
+    (result (result (list u8) (error string)))))
+  (alias core export $guest "memory" (core memory $memory))
+  (alias core export $guest "realloc" (core func $realloc))
+  (alias core export $guest "apply" (core func $apply))
+  (alias core export $guest "query" (core func $query))
+  (func (export "apply") (type $method)
+    (canon lift (core func $apply) (memory $memory) (realloc $realloc)))
+  (func (export "query") (type $method)
+    (canon lift (core func $query) (memory $memory) (realloc $realloc))))"#
+    );
+    wat::parse_str(text).unwrap()
+}
+
+/// What returns at once, and what never does.
+pub const DONE: &str = "(global.get $done)";
+pub const FOREVER: &str = "(loop $again (br $again)) (unreachable)";
 
 pub fn output(outcome: &v1::Outcome) -> Vec<u8> {
     match outcome.result.as_ref().unwrap() {

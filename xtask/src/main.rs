@@ -1,5 +1,6 @@
 //! Builds, runs and measures Althing: `cargo xtask`.
 
+mod arm;
 mod bench;
 mod guests;
 mod test;
@@ -35,10 +36,25 @@ enum Task {
         /// Only the steps whose names contain this
         filter: Option<String>,
     },
+    /// Runs the corpus for aarch64 under an emulator, and compares every entry with this machine
+    ///
+    /// On a real board: build here with this command, which prints where the binary is, and copy
+    /// it with `corpus`, `wit` and `target/guests` of the checkout, and with the lines of this
+    /// machine:
+    ///
+    ///   scp target/arm/aarch64-unknown-linux-gnu/arm/althing-corpus target/arm/lines.txt board:
+    ///   tar c corpus wit target/guests/*.wasm | ssh board tar x
+    ///   ssh board ./althing-corpus run --without counter-python --against lines.txt
+    ///
+    /// It stops at the first difference and names the entry. `althing-corpus run` without
+    /// `--against` prints the lines, for `diff` with those of any other machine; leave out
+    /// `--without counter-python` when both have it (`--all` here).
+    #[command(verbatim_doc_comment)]
+    TestArm(arm::Args),
     /// Measures everything and prints one table
     Bench {
-        /// For the bench; see `cargo xtask bench -- --help`
-        #[arg(last = true)]
+        /// For the bench, like the names of sections; see `cargo xtask bench -- --help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
     /// Builds the guests to components: target/guests/NAME.wasm
@@ -57,6 +73,7 @@ fn run(task: Task) -> Result<ExitCode> {
     match task {
         Task::Up { args } => up::run(&args)?,
         Task::Test { filter } => return test::run(filter.as_deref()),
+        Task::TestArm(args) => arm::test(&args)?,
         Task::Bench { args } => bench::run(&args)?,
         Task::Guests => {
             for guest in guests::build()? {

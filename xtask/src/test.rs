@@ -3,6 +3,7 @@
 use crate::{cargo, guests, target_dir};
 use anyhow::{Context, Result, bail, ensure};
 use std::{
+    fs,
     io::{BufRead, BufReader, Read},
     ops::AddAssign,
     process::{Command, ExitCode, Stdio},
@@ -21,6 +22,7 @@ const STEPS: &[(&str, Step)] = &[
     ("tests", tests),
     ("documentation tests", doc_tests),
     ("tests of the guests", guest_tests),
+    ("tests of the SDKs", sdk_tests),
     ("licences and advisories", deny),
     ("bench, a glimpse", bench),
 ];
@@ -45,8 +47,9 @@ const IMPURE: &[(&str, &str)] = &[
 /// How tests went.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tested {
-    passed: u64,
-    failed: u64,
+    /// Less than none in a line that takes back what another one counted.
+    passed: i64,
+    failed: i64,
 }
 
 impl AddAssign for Tested {
@@ -127,7 +130,27 @@ fn doc_tests() -> Result<Tested> {
 
 /// The guests are libraries as well: what they do is tested without a node, on this machine.
 fn guest_tests() -> Result<Tested> {
-    tested(in_guests(cargo().args(["test", "--locked", "--workspace"])))
+    let mut sum = tested(in_guests(cargo().args(["test", "--locked", "--workspace"])))?;
+    for mut command in guests::other_tests()? {
+        sum += tested(&mut command)?;
+    }
+    Ok(sum)
+}
+
+/// Those in Rust are crates of this workspace; what builds the guests has installed the others' tools.
+fn sdk_tests() -> Result<Tested> {
+    let sdk = guests::root().join("sdk");
+    let mut python = Command::new("python3");
+    python.args(["-m", "unittest"]).env("PYTHONDONTWRITEBYTECODE", "1");
+    let mut sum = tested(python.current_dir(sdk.join("python")))?;
+    let mut node = Command::new("node");
+    // Their names, because versions of Node differ in what they take for a test.
+    node.arg("--test");
+    for entry in fs::read_dir(sdk.join("js/tests"))? {
+        node.arg(entry?.path());
+    }
+    sum += tested(node.current_dir(sdk.join("js")))?;
+    Ok(sum)
 }
 
 fn deny() -> Result<Tested> {
@@ -217,36 +240,61 @@ fn relay(from: Option<impl Read>, show: impl Fn(&str)) -> Tested {
     sum
 }
 
-/// The counts in the last line of a runner: `test result: ok. 3 passed; 0 failed; ...` of cargo
-/// test, `Summary [ 1.2s] 3 tests run: 3 passed, 1 failed` of nextest.
+/// The counts in the last lines of a runner: `test result: ok. 3 passed; 0 failed; ...` of cargo
+/// test, `Summary [ 1.2s] 3 tests run: 3 passed, 1 failed` of nextest, `Ran 4 tests in 0.1s` and
+/// `FAILED (failures=1, errors=1)` of Python, `# pass 3` and `# fail 1` of Node.
 fn counts(line: &str) -> Option<Tested> {
     let line = line.trim_start();
-    let rest = match line.strip_prefix("test result:") {
-        Some(rest) => rest,
-        None => line.strip_prefix("Summary [")?.split_once("tests run:")?.1,
-    };
-    let before = |word: &str| -> u64 {
-        let words: Vec<&str> = rest.split([' ', ',', ';']).filter(|w| !w.is_empty()).collect();
-        let at = words.iter().position(|found| *found == word);
-        at.and_then(|at| words.get(at.checked_sub(1)?)?.parse().ok()).unwrap_or(0)
-    };
-    Some(Tested { passed: before("passed"), failed: before("failed") + before("timed") })
+    let words: Vec<&str> = line.split([' ', ',', ';', '=', '(', ')']).collect();
+    let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    let at = |word: &str| words.iter().position(|found| *found == word);
+    let number = |at: Option<usize>| at.and_then(|at| words.get(at)?.parse().ok()).unwrap_or(0);
+    let before = |word: &str| number(at(word).and_then(|at| at.checked_sub(1)));
+    let after = |word: &str| number(at(word).map(|at| at + 1));
+    match *words.as_slice() {
+        ["test", "result:", ..] | ["Summary", "[", ..] => {
+            Some(Tested { passed: before("passed"), failed: before("failed") + before("timed") })
+        }
+        // How many of them failed stands in a line of its own.
+        ["Ran", _, "test" | "tests", "in", _] => {
+            Some(Tested { passed: before("tests") + before("test"), failed: 0 })
+        }
+        ["FAILED", "failures" | "errors", ..] => {
+            let failed = after("failures") + after("errors");
+            Some(Tested { passed: -failed, failed })
+        }
+        ["OK", "skipped", ..] => Some(Tested { passed: -after("skipped"), failed: 0 }),
+        ["#" | "\u{2139}", "pass", _] => Some(Tested { passed: after("pass"), failed: 0 }),
+        ["#" | "\u{2139}", "fail", _] => Some(Tested { passed: 0, failed: after("fail") }),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::counts;
 
-    fn check(line: &str, expected: Option<(u64, u64)>) {
+    fn check(line: &str, expected: Option<(i64, i64)>) {
         assert_eq!(counts(line).map(|tested| (tested.passed, tested.failed)), expected, "{line}");
     }
 
     #[test]
-    fn both_runners_are_understood() {
+    fn every_runner_is_understood() {
         check("test result: ok. 12 passed; 0 failed; 3 ignored; 0 measured", Some((12, 0)));
         check("test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured", Some((1, 2)));
         check("     Summary [   0.041s] 9 tests run: 9 passed, 0 skipped", Some((9, 0)));
         check("     Summary [   1.5s] 9 tests run: 7 passed, 2 failed, 0 skipped", Some((7, 2)));
+        check("Summary [   0.041s] 1 test run: 1 passed, 0 skipped", Some((1, 0)));
+        check("Ran 31 tests in 0.848s", Some((31, 0)));
+        check("Ran 1 test in 0.000s", Some((1, 0)));
+        check("FAILED (failures=1, errors=2)", Some((-3, 3)));
+        check("FAILED (errors=1, skipped=2)", Some((-1, 1)));
+        check("OK (skipped=2)", Some((-2, 0)));
+        check("# pass 18", Some((18, 0)));
+        check("# fail 2", Some((0, 2)));
+        check("\u{2139} pass 3", Some((3, 0)));
+        check("# Subtest: it does pass 3", None);
+        check("FAILED tests of the corpus", None);
         check("test a::test_result ... ok", None);
         check("running 3 tests", None);
     }

@@ -13,9 +13,9 @@ use std::{
 pub(crate) fn run(args: &[OsString]) -> Result<()> {
     let root = guests::root();
     let packages = root.join("target/guests");
-    eprintln!("1/3 building the sample programs");
+    eprintln!("1/3 building the sample programs: minutes, the first time");
     guests::build()?;
-    eprintln!("2/3 building althing, optimised: minutes, the first time");
+    eprintln!("2/3 building althing, optimised: minutes, too");
     guests::run(cargo().args(["build", "--release", "--package", "althing-cli"]))?;
     eprintln!("3/3 starting the node");
     let bin = target_dir().join("release");

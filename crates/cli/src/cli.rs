@@ -2,8 +2,8 @@
 
 use crate::{
     commands::{
-        completions, grant, ingest, init, key, kv, log, ops, program, role, snapshot, status,
-        token, up,
+        build, completions, deploy, explain, grant, ingest, init, inspect, key, kv, lifecycle, log,
+        new, ops, program, programs, role, sign, snapshot, status, test, token, up,
     },
     context::{Context, Globals},
     exit::{self, Outcome, Stop},
@@ -19,6 +19,7 @@ Values and args are text, @FILE, or @- for stdin. Every command takes --json.
 Examples:
   althing up                              make a realm here and run its node
   althing kv put /notes/first hello       write a key
+  althing new contract shop --lang python a project of your own: build, test, deploy it
   althing deploy counter.wasm             upload, stage and activate a program
   althing ingest /usr/share/doc           put a tree's file metadata into the realm";
 
@@ -41,13 +42,26 @@ enum Command {
     Status(status::Args),
     #[command(subcommand)]
     Kv(kv::Command),
-    Deploy(program::Deploy),
-    Programs(program::Programs),
+    #[command(subcommand)]
+    New(new::Command),
+    Build(build::Args),
+    Test(test::Args),
+    Inspect(inspect::Args),
+    Deploy(deploy::Deploy),
+    Upgrade(deploy::Upgrade),
+    Rollback(lifecycle::Rollback),
+    Disable(lifecycle::Disable),
+    Enable(lifecycle::Enable),
+    Remove(lifecycle::Remove),
+    Sign(sign::Sign),
+    Programs(programs::Programs),
+    Rules(programs::Rules),
     Call(program::Call),
     Query(program::Query),
     Logs(program::Logs),
     #[command(subcommand)]
     Log(log::Command),
+    Explain(explain::Args),
     Grant(grant::Grant),
     Revoke(grant::Revoke),
     Grants(grant::Grants),
@@ -93,12 +107,24 @@ async fn run(cli: Cli) -> Outcome {
         Command::Init(args) => init::run(&context, &args),
         Command::Status(args) => status::run(&context, args).await,
         Command::Kv(command) => kv::run(&context, command).await,
-        Command::Deploy(args) => program::deploy(&context, args).await,
-        Command::Programs(args) => program::programs(&context, args).await,
+        Command::New(command) => new::run(&context, command),
+        Command::Build(args) => build::run(&context, args).await,
+        Command::Test(args) => test::run(&context, args).await,
+        Command::Inspect(args) => inspect::run(&context, &args),
+        Command::Deploy(args) => deploy::deploy(&context, args).await,
+        Command::Upgrade(args) => deploy::upgrade(&context, args).await,
+        Command::Rollback(args) => lifecycle::rollback(&context, args).await,
+        Command::Disable(args) => lifecycle::disable(&context, args).await,
+        Command::Enable(args) => lifecycle::enable(&context, args).await,
+        Command::Remove(args) => lifecycle::remove(&context, args).await,
+        Command::Sign(args) => sign::run(&context, &args),
+        Command::Programs(args) => programs::programs(&context, args).await,
+        Command::Rules(args) => programs::rules(&context, args).await,
         Command::Call(args) => program::call(&context, args).await,
         Command::Query(args) => program::query(&context, args).await,
         Command::Logs(args) => program::logs(&context, args).await,
         Command::Log(command) => log::run(&context, command).await,
+        Command::Explain(args) => explain::run(&context, args).await,
         Command::Grant(args) => grant::grant(&context, args).await,
         Command::Revoke(args) => grant::revoke(&context, args).await,
         Command::Grants(args) => grant::grants(&context, args).await,

@@ -8,6 +8,9 @@ mod ingest;
 mod output;
 mod package;
 mod pages;
+mod scenario;
+mod signature;
+mod template;
 mod values;
 
 use mimalloc::MiMalloc;

@@ -1,33 +1,17 @@
 //! A package on disk: a component and its manifest.
 
-use crate::values::file_error;
-use althing_protocol::{Error, Hash, ProgramId, Result, limits};
-use serde::{Deserialize, Serialize};
+use crate::{
+    signature::{self, Signature},
+    values::file_error,
+};
+use althing_packaging::Manifest as Written;
+use althing_protocol::{Error, Hash, ImageClaim, ProgramId, Result, limits};
+use serde::Serialize;
 use std::{
     fs::{self, File},
     io::Read as _,
-    path::{Path, PathBuf},
+    path::Path,
 };
-
-/// `althing.toml`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    name: String,
-    #[serde(default)]
-    version: String,
-    #[serde(default)]
-    description: String,
-    #[serde(default)]
-    limits: Limits,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Limits {
-    fuel_max: u64,
-    memory_bytes_max: u64,
-}
 
 /// The manifest as `action:program.stage.v1` takes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,15 +29,37 @@ pub(crate) struct Package {
     pub manifest: Manifest,
     pub image: Vec<u8>,
     pub hash: Hash,
+    /// A publisher's, from the file beside the component.
+    pub signature: Option<Signature>,
 }
 
 impl Package {
-    /// Reads a component and its manifest: the one named, else `FILE` with the ending `.toml`, else
-    /// `althing.toml` beside it. `program` overrides the name that the manifest gives.
+    /// Reads a component, its manifest, and its signature, if there is one: those named, else `FILE`
+    /// with the endings `.toml` and `.sig`, else `althing.toml` beside it. `program` overrides the
+    /// name that the manifest gives.
     ///
     /// # Errors
-    /// `not-found` for a missing file, `invalid` for one that is not understood.
+    /// `not-found` for a missing file, `invalid` for one that is not understood, and for a
+    /// signature of something else.
     pub(crate) fn read(
+        file: &Path,
+        manifest: Option<&Path>,
+        program: Option<&str>,
+        signature: Option<&Path>,
+    ) -> Result<Self> {
+        let mut package = Self::unsigned(file, manifest, program)?;
+        let beside = signature::beside(file);
+        if let Some(path) = signature.or_else(|| beside.exists().then_some(beside.as_path())) {
+            package.signature = Some(Signature::read(path, package.claim())?);
+        }
+        Ok(package)
+    }
+
+    /// The same, whatever signature there is.
+    ///
+    /// # Errors
+    /// As [`Package::read`].
+    pub(crate) fn unsigned(
         file: &Path,
         manifest: Option<&Path>,
         program: Option<&str>,
@@ -61,24 +67,38 @@ impl Package {
         let image = image(file)?;
         let path = match manifest {
             Some(path) => path.to_owned(),
-            None => beside(file)?,
+            None => Written::beside(file)?,
         };
-        let text = fs::read_to_string(&path).map_err(|e| file_error(&path, &e))?;
-        let refused =
-            |e: &dyn std::fmt::Display| Error::invalid(format!("manifest {}: {e}", path.display()));
-        let written: Written = toml::from_str(&text).map_err(|e| refused(&e))?;
-        let name = program.map_or(written.name, str::to_owned);
+        let written = Written::read(&path)?;
         Ok(Self {
-            program: ProgramId::new(name).map_err(|e| refused(&e.message))?,
+            program: program.map_or(Ok(written.name), ProgramId::new)?,
             manifest: Manifest {
                 version: written.version,
                 description: written.description,
-                fuel_max: written.limits.fuel_max,
-                memory_bytes_max: written.limits.memory_bytes_max,
+                fuel_max: written.fuel_max,
+                memory_bytes_max: written.memory_bytes_max,
             },
             hash: Hash::of(&image),
             image,
+            signature: None,
         })
+    }
+
+    /// The same program under another hash: with a custom section behind its end, which nothing runs.
+    pub(crate) fn remarked(&self) -> Self {
+        /// Id, size, and a name: `again`.
+        const SECTION: &[u8] = b"\x00\x06\x05again";
+        let image = [&self.image, SECTION].concat();
+        Self { hash: Hash::of(&image), image, signature: None, ..self.clone() }
+    }
+
+    /// What a publisher signs of it.
+    pub(crate) fn claim(&self) -> ImageClaim<'_> {
+        ImageClaim {
+            program: self.program.as_str(),
+            image: &self.hash,
+            version: &self.manifest.version,
+        }
     }
 
     /// The packages of a directory, by file name.
@@ -98,7 +118,7 @@ impl Package {
                 dir.display()
             )));
         }
-        files.iter().map(|file| Self::read(file, None, None)).collect()
+        files.iter().map(|file| Self::read(file, None, None, None)).collect()
     }
 }
 
@@ -120,18 +140,6 @@ fn image(file: &Path) -> Result<Vec<u8>> {
     Ok(image)
 }
 
-fn beside(file: &Path) -> Result<PathBuf> {
-    let own = file.with_extension("toml");
-    let shared = file.with_file_name("althing.toml");
-    [own, shared].into_iter().find(|path| path.exists()).ok_or_else(|| {
-        Error::not_found(format!(
-            "manifest of {}: neither {0} with the ending .toml nor althing.toml is there; name it with \
-             --manifest",
-            file.display()
-        ))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -145,16 +153,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("counter.wasm");
         fs::write(&file, COMPONENT).unwrap();
-        assert_eq!(Package::read(&file, None, None).unwrap_err().kind, Kind::NotFound);
+        assert_eq!(Package::read(&file, None, None, None).unwrap_err().kind, Kind::NotFound);
         let manifest = "name = \"counter\"\nversion = \"1\"\n[limits]\nfuel_max = 7\n";
         fs::write(dir.path().join("althing.toml"), manifest).unwrap();
-        let package = Package::read(&file, None, None).unwrap();
+        let package = Package::read(&file, None, None, None).unwrap();
         assert_eq!(package.program.as_str(), "counter");
         assert_eq!((package.manifest.fuel_max, package.manifest.memory_bytes_max), (7, 0));
         assert_eq!(package.hash, Hash::of(COMPONENT));
         fs::write(dir.path().join("counter.toml"), "name = \"own\"").unwrap();
-        assert_eq!(Package::read(&file, None, None).unwrap().program.as_str(), "own");
-        assert_eq!(Package::read(&file, None, Some("two")).unwrap().program.as_str(), "two");
+        assert_eq!(Package::read(&file, None, None, None).unwrap().program.as_str(), "own");
+        assert_eq!(Package::read(&file, None, Some("two"), None).unwrap().program.as_str(), "two");
         assert_eq!(Package::read_all(dir.path()).unwrap().len(), 1);
     }
 
@@ -167,10 +175,10 @@ mod tests {
             [("name = \"x\"\nfule = 1\n", "fule"), ("name = \"Not An Id\"", "program id")]
         {
             fs::write(dir.path().join("x.toml"), text).unwrap();
-            let error = Package::read(&file, None, None).unwrap_err();
+            let error = Package::read(&file, None, None, None).unwrap_err();
             assert!(error.kind == Kind::Invalid && error.message.contains(word), "{error}");
         }
         fs::write(&file, "text").unwrap();
-        assert_eq!(Package::read(&file, None, None).unwrap_err().kind, Kind::Invalid);
+        assert_eq!(Package::read(&file, None, None, None).unwrap_err().kind, Kind::Invalid);
     }
 }

@@ -1,17 +1,27 @@
 //! The commands, a file per group: their flags, the operations they call, how people see the answer.
 
+pub(crate) mod build;
 pub(crate) mod completions;
+pub(crate) mod deploy;
+pub(crate) mod explain;
 pub(crate) mod grant;
 pub(crate) mod ingest;
 pub(crate) mod init;
+pub(crate) mod inspect;
 pub(crate) mod key;
 pub(crate) mod kv;
+pub(crate) mod lifecycle;
 pub(crate) mod log;
+pub(crate) mod new;
 pub(crate) mod ops;
+mod prepare;
 pub(crate) mod program;
+pub(crate) mod programs;
 pub(crate) mod role;
+pub(crate) mod sign;
 pub(crate) mod snapshot;
 pub(crate) mod status;
+pub(crate) mod test;
 pub(crate) mod token;
 pub(crate) mod up;
 

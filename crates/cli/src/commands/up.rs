@@ -1,6 +1,6 @@
 //! `althing up`.
 
-use super::{init, program};
+use super::{deploy, init};
 use crate::{
     context::{ANSWER_WAIT, Context, Remote},
     exit::Outcome,
@@ -108,7 +108,7 @@ async fn welcome(context: &Context, data: &Path, packages: Option<&Path>) -> Out
     let remote = Remote::connect(&endpoint, None, Freshness::default(), ANSWER_WAIT).await?;
     let mut deployed = Vec::new();
     for package in packages.map(Package::read_all).transpose()?.unwrap_or_default() {
-        program::deploy_package(context, &remote, &package, false).await?;
+        deploy::deploy_package(context, &remote, &package, false).await?;
         deployed.push(package.program.to_string());
     }
     let status = remote.call("query:realm.status.v1", json!({})).await?;

@@ -42,6 +42,7 @@ impl User {
             .env("HOME", self.home.path())
             .env("XDG_CONFIG_HOME", self.path("config"))
             .env("ALTHING_DATA", self.path("data"))
+            .envs(toolchains())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -126,6 +127,20 @@ impl User {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
+}
+
+/// Where the toolchains of who runs the tests are: another home would hide them. Tools that builds
+/// install are shared with `cargo xtask guests`.
+fn toolchains() -> Vec<(&'static str, PathBuf)> {
+    let home = std::env::home_dir().unwrap();
+    let of = |name, dir| std::env::var_os(name).map_or_else(|| home.join(dir), PathBuf::from);
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools");
+    let mut found = vec![("ALTHING_TOOLS", tools)];
+    for (name, dir) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
+        let dir = of(name, dir);
+        found.extend(dir.exists().then_some((name, dir)));
+    }
+    found
 }
 
 /// Component and manifest of a guest.

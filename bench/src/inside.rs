@@ -6,39 +6,28 @@
 
 use crate::{
     Bench,
-    load::histogram,
-    raw::key,
+    load::timed,
     say,
     table::{Limit, Row, time},
+    world::World,
 };
-use althing_machine::{EntryAt, Halt, Images, Machine, genesis_writes};
-use althing_protocol::{
-    Batch, FORMAT, Hash, PublicKey, RealmId, SEMANTICS, SecretKey, realm_id, sign, sys, v1,
-};
+use althing_protocol::{Hash, sys, v1};
 use althing_sandbox::{
-    Call, CallContext, Engine, EngineOptions, Export, Host, HostError, Image, Level,
+    Call, CallContext, Callee, Caller, Deleted, Engine, EngineOptions, Export, Halt, Host,
+    HostError, Image, Level, Order, Page, Range,
 };
-use althing_state::{Applied, Flusher, Store, Tip};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
-use prost::Message as _;
-use std::{
-    hint::black_box,
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{hint::black_box, sync::Arc, time::Duration};
 use wasmtime::component::{
     Component, ComponentExportIndex, ComponentType, InstancePre, Linker, Lower, WasmList,
 };
 
 const PROGRAM: &str = "counter";
-const METHOD: &str = "increment";
-const ARGS: &[u8] = br#"{"name":"bench"}"#;
+pub(crate) const METHOD: &str = "increment";
+pub(crate) const ARGS: &[u8] = br#"{"name":"bench"}"#;
 const FUEL: u64 = 50_000_000;
 const MEMORY_BYTES: u64 = 64 << 20;
-/// Instructions after which the state is flushed, out of the measured time.
-const FLUSH_INTERVAL: u64 = 10_000;
 /// Of the bare sequence.
 const CALL_MAX: f64 = 1.3;
 
@@ -50,7 +39,8 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let engine = Engine::new(&EngineOptions::default())?;
     let image = engine.load(&hash, &wasm).context("loading the guest counter")?;
 
-    let mut world = World::new(&bench.place("inside"), &image)?;
+    let mut world = World::new(&bench.place("inside"))?;
+    world.deploy(PROGRAM, &image)?;
     let puts = world.measure(rounds, |number| {
         let (key, value) = crate::writes::pair(0, number);
         sys::put(key, value)
@@ -80,130 +70,8 @@ fn row(what: &str, times: &Histogram<u64>) -> Row {
     Row::new('d', what, time(at(0.5))).times(at(0.5), at(0.99))
 }
 
-/// Times each of `rounds`, after a tenth more to warm up.
-fn timed(rounds: u64, mut round: impl FnMut() -> Result<()>) -> Result<Histogram<u64>> {
-    let mut times = histogram()?;
-    for at in 0..rounds + rounds / 10 {
-        let begun = Instant::now();
-        round()?;
-        if at >= rounds / 10 {
-            times.saturating_record(begun.elapsed().as_nanos() as u64);
-        }
-    }
-    Ok(times)
-}
-
-/// A machine over a state on disk, with one author in a session.
-struct World {
-    machine: Machine,
-    realm: RealmId,
-    author: SecretKey,
-    tip: Tip,
-    flusher: Flusher,
-    session: u64,
-    sequence: u64,
-    _store: Store,
-}
-
-impl World {
-    fn new(dir: &Path, image: &Image) -> Result<Self> {
-        let author = key(0);
-        let genesis = v1::Genesis {
-            format: FORMAT,
-            name: "bench".to_owned(),
-            founder: author.public().0.to_vec(),
-            semantics: SEMANTICS,
-            ..v1::Genesis::default()
-        };
-        let genesis = genesis.encode_to_vec();
-        let writes = genesis_writes(&genesis, &[])?;
-        let store = Store::create(dir, &genesis, writes)?;
-        let realm = realm_id(&genesis);
-        let machine = Machine::new(realm, Arc::new(OneImage(Arc::new(image.clone()))), Vec::new());
-        let (tip, flusher) = (store.tip(), store.flusher());
-        let mut world =
-            Self { machine, realm, author, tip, flusher, session: 0, sequence: 1, _store: store };
-        let (_, opened) = world.apply(sys::session_open("bench"))?;
-        let opened = v1::SessionOpened::decode(opened.as_slice()).context("opening a session")?;
-        (world.session, world.sequence) = (opened.session, 1);
-        let image = image.hash().0.to_vec();
-        let program = PROGRAM.to_owned();
-        world.apply(sys::stage(&v1::Stage {
-            program: program.clone(),
-            image: image.clone(),
-            manifest: Some(v1::Manifest::default()),
-        }))?;
-        world.apply(sys::activate(&v1::Activate { program, image }))?;
-        Ok(world)
-    }
-
-    fn measure(
-        &mut self,
-        rounds: u64,
-        work: impl Fn(u64) -> v1::Instruction,
-    ) -> Result<Histogram<u64>> {
-        let mut times = histogram()?;
-        for number in 0..rounds + rounds / 10 {
-            let (took, _) = self.apply(work(number))?;
-            if number >= rounds / 10 {
-                times.saturating_record(took.as_nanos() as u64);
-            }
-        }
-        Ok(times)
-    }
-
-    /// Runs one entry as a realm does. How long the machine took for it, and its output.
-    fn apply(&mut self, instruction: v1::Instruction) -> Result<(Duration, Vec<u8>)> {
-        let batch = Batch {
-            realm: self.realm,
-            author: PublicKey(self.author.public().0),
-            session: self.session,
-            sequence: self.sequence,
-            instructions: vec![instruction],
-        };
-        self.sequence += 1;
-        let signed = v1::Signed { envelope: Some(sign(&self.author, batch)) };
-        let applied = self.tip.applied().clone();
-        let index = applied.index + 1;
-        let entry = v1::Entry {
-            timestamp_us: index,
-            seed: vec![7; 16],
-            kind: Some(v1::entry::Kind::Signed(signed)),
-        };
-        let view = self.tip.view();
-        let begun = Instant::now();
-        let ran = self.machine.apply(view, EntryAt { index, entry: &entry, is_verified: true })?;
-        let took = begun.elapsed();
-        let outcome = ran.result.outcomes.first().and_then(|outcome| outcome.result.clone());
-        let output = match outcome.context("an entry without an outcome")? {
-            v1::outcome::Result::Output(output) => output,
-            v1::outcome::Result::Failure(failure) => bail!("refused: {}", failure.message),
-        };
-        self.tip.merge(ran.writes);
-        self.tip.record(index, ran.result.encode_to_vec());
-        self.tip.set_applied(Applied { index, timestamp_us: ran.timestamp_us, ..applied });
-        self.tip.publish();
-        if index.is_multiple_of(FLUSH_INTERVAL) {
-            ensure!(self.tip.freeze(), "the state has nothing to flush");
-            self.flusher.flush()?;
-        }
-        Ok((took, output))
-    }
-}
-
-struct OneImage(Arc<Image>);
-
-impl Images for OneImage {
-    fn image(&self, hash: &Hash) -> Result<althing_protocol::Result<Arc<Image>>, Halt> {
-        match *hash == self.0.hash() {
-            true => Ok(Ok(Arc::clone(&self.0))),
-            false => Err(Halt::new(format!("image {hash}: not the one of the bench"))),
-        }
-    }
-}
-
 /// The call as the sandbox does it, over a host that holds one counter.
-fn sandboxed(image: &Image, rounds: u64) -> Result<Histogram<u64>> {
+pub(crate) fn sandboxed(image: &Image, rounds: u64) -> Result<Histogram<u64>> {
     let mut host = Some(OneCounter { value: Arc::from([0; 8]), context: context() });
     let call = Call {
         export: Export::Apply,
@@ -212,6 +80,7 @@ fn sandboxed(image: &Image, rounds: u64) -> Result<Histogram<u64>> {
         fuel: FUEL,
         memory_bytes_max: MEMORY_BYTES,
         output_bytes_max: althing_protocol::limits::OUTCOME_BYTES_MAX,
+        deadline: None,
     };
     timed(rounds, || {
         let (back, finished) = image.call(host.take().context("the host is gone")?, call);
@@ -222,6 +91,7 @@ fn sandboxed(image: &Image, rounds: u64) -> Result<Histogram<u64>> {
 
 fn context() -> CallContext {
     CallContext {
+        caller: Caller::Key([1; 32]),
         author: [1; 32],
         index: 1,
         timestamp_us: 1,
@@ -245,17 +115,24 @@ impl Host for OneCounter {
         Ok(())
     }
 
-    fn db_delete(&mut self, _: &[u8]) -> Result<bool, HostError> {
-        Ok(false)
+    fn db_delete(&mut self, _: &[u8]) -> Result<Option<usize>, HostError> {
+        unused("db.delete")
     }
 
-    fn db_scan(
+    fn db_scan(&mut self, _: Range<'_>, _: Order, _: usize) -> Result<Page, HostError> {
+        unused("db.scan")
+    }
+
+    fn db_delete_prefix(&mut self, _: &[u8], _: usize) -> Result<Deleted, HostError> {
+        unused("db.delete-prefix")
+    }
+
+    fn call_program(
         &mut self,
-        _: &[u8],
-        _: Option<&[u8]>,
-        _: usize,
-    ) -> Result<althing_sandbox::Page, HostError> {
-        Ok(althing_sandbox::Page::default())
+        _: Callee<'_>,
+        _: u64,
+    ) -> Result<(althing_protocol::Result<Vec<u8>>, u64), HostError> {
+        unused("programs.call")
     }
 
     fn context(&self) -> &CallContext {
@@ -269,8 +146,13 @@ impl Host for OneCounter {
     fn log(&mut self, _: Level, _: &str) {}
 }
 
+/// A counter that asks for this is another one than was to be measured.
+fn unused<T>(function: &str) -> Result<T, HostError> {
+    Err(Halt::new(format!("{function}: the counter of the bench does not use it")).into())
+}
+
 /// The engine alone.
-struct Bare(InstancePre<()>);
+pub(crate) struct Bare(InstancePre<()>);
 
 /// `error` of the world's interface `types`, which the imports name and never return.
 #[derive(ComponentType, Lower)]
@@ -310,7 +192,7 @@ type Returned = (Result<Vec<u8>, String>,);
 type Bytes = WasmList<u8>;
 
 impl Bare {
-    fn new(engine: &wasmtime::Engine, wasm: &[u8]) -> wasmtime::Result<Self> {
+    pub(crate) fn new(engine: &wasmtime::Engine, wasm: &[u8]) -> wasmtime::Result<Self> {
         let component = Component::new(engine, wasm)?;
         let mut linker = Linker::new(engine);
         let value: Arc<[u8]> = Arc::from([0; 8]);
@@ -328,7 +210,7 @@ impl Bare {
         Ok(Self(linker.instantiate_pre(&component)?))
     }
 
-    fn measure(&self, rounds: u64) -> Result<Histogram<u64>> {
+    pub(crate) fn measure(&self, rounds: u64) -> Result<Histogram<u64>> {
         let apply = self.0.component().get_export_index(None, "apply").context("export apply")?;
         timed(rounds, || {
             let output = self.call(&apply).map_err(engine_error)?.map_err(anyhow::Error::msg)?;
@@ -339,6 +221,8 @@ impl Bare {
 
     fn call(&self, apply: &ComponentExportIndex) -> wasmtime::Result<Result<Vec<u8>, String>> {
         let mut store = wasmtime::Store::new(self.0.engine(), ());
+        // The code looks at the clock of queries, and a store begins at its end.
+        store.set_epoch_deadline(u64::MAX / 2);
         // The engine counts fuel, and a store begins with none.
         store.set_fuel(FUEL)?;
         let instance = self.0.instantiate(&mut store)?;
@@ -348,6 +232,6 @@ impl Bare {
     }
 }
 
-fn engine_error(error: wasmtime::Error) -> anyhow::Error {
+pub(crate) fn engine_error(error: wasmtime::Error) -> anyhow::Error {
     anyhow::anyhow!("the bare engine: {error:#}")
 }

@@ -61,6 +61,19 @@ pub(crate) fn histogram() -> Result<Histogram<u64>> {
     Histogram::new_with_max(600_000_000_000, 3).context("making a histogram")
 }
 
+/// Times each of `rounds`, after a tenth more to warm up.
+pub(crate) fn timed(rounds: u64, mut round: impl FnMut() -> Result<()>) -> Result<Histogram<u64>> {
+    let mut times = histogram()?;
+    for at in 0..rounds + rounds / 10 {
+        let begun = Instant::now();
+        round()?;
+        if at >= rounds / 10 {
+            times.saturating_record(begun.elapsed().as_nanos() as u64);
+        }
+    }
+    Ok(times)
+}
+
 /// Runs all `clients` at once against the process `server`. The first error ends it.
 pub(crate) async fn run<C: Client>(clients: Vec<C>, window: Window, server: u32) -> Result<Sample> {
     let begin = Instant::now() + window.warm_up;

@@ -4,14 +4,16 @@
 //! disk. Nothing is left behind. `cargo xtask bench` builds what is needed and starts this.
 //!
 //! ```text
-//!   raw      a  the disk, the log, signatures: what everything else is made of
-//!   writes   b  puts over gRPC       c  calls of a contract over gRPC
-//!   inside   d  one instruction inside the process, and the bare engine under it
-//!   ingest   e  a tree of files
-//!   restart  f  a long history       g  memory, start, size
-//!   etcd     h  the same writes against another consensus store
+//!   raw        a  the disk, the log, signatures: what everything else is made of
+//!   writes     b  puts over gRPC       c  calls of a contract over gRPC
+//!   inside     d  one instruction inside the process, and the bare engine under it
+//!   ingest     e  a tree of files
+//!   restart    f  a long history       g  memory, start, size
+//!   etcd       h  the same writes against another consensus store
+//!   contracts  i  calls in each language, and how long an image takes until it runs
 //! ```
 
+mod contracts;
 mod etcd;
 mod ingest;
 mod inside;
@@ -21,6 +23,7 @@ mod process;
 mod raw;
 mod restart;
 mod table;
+mod world;
 mod writes;
 
 use anyhow::{Context, Result, ensure};
@@ -41,13 +44,27 @@ const CLIENTS_FEW: [usize; 3] = [1, 4, 16];
 /// Below this scale nothing is measured, only run.
 const GLIMPSE: f64 = 0.05;
 
+/// Letters and names of the sections.
+const SECTIONS: [(char, &str); 9] = [
+    ('a', "raw"),
+    ('b', "puts"),
+    ('c', "calls"),
+    ('d', "inside"),
+    ('e', "ingest"),
+    ('f', "restart"),
+    ('g', "memory"),
+    ('h', "etcd"),
+    ('i', "contracts"),
+];
+
 /// Measures Althing and prints one table.
 #[derive(Parser)]
 #[command(name = "cargo xtask bench --", version, about)]
 struct Args {
-    /// Letters of the sections to run, like `abh` [default: all]
-    #[arg(default_value = "abcdefgh", hide_default_value = true)]
-    sections: String,
+    /// The sections to run, by name or as letters like `abh`: raw, puts, calls, inside, ingest,
+    /// restart, memory, etcd, contracts [default: all]
+    #[arg(hide_default_value = true)]
+    sections: Vec<String>,
     /// Everything at a tenth of its size: to look at, not to compare
     #[arg(long)]
     quick: bool,
@@ -138,12 +155,13 @@ fn run(args: &Args) -> Result<()> {
     };
     // What others are compared with comes first; the table is in the order of the letters.
     type Section = fn(&mut Bench) -> Result<()>;
-    let order: [(&str, Section); 7] = [
+    let order: [(&str, Section); 8] = [
         ("a", raw::run),
         ("h", etcd::run),
         ("b", writes::puts),
         ("c", writes::calls),
         ("d", inside::run),
+        ("i", contracts::run),
         ("e", ingest::run),
         // Both look at the same long history.
         ("fg", restart::run),
@@ -157,11 +175,24 @@ fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn sections(text: &str) -> Result<String> {
-    let known = |c: char| matches!(c, 'a'..='h');
+/// The letters of the sections that are asked for.
+fn sections(asked: &[String]) -> Result<String> {
+    if asked.is_empty() {
+        return Ok(SECTIONS.iter().map(|(letter, _)| letter).collect());
+    }
+    let mut letters = String::new();
+    for text in asked {
+        match SECTIONS.iter().find(|(_, name)| name == text) {
+            Some((letter, _)) => letters.push(*letter),
+            None => letters.push_str(text),
+        }
+    }
+    let known = |c: char| SECTIONS.iter().any(|(letter, _)| *letter == c);
+    let names: Vec<_> = SECTIONS.iter().map(|(_, name)| *name).collect();
     ensure!(
-        !text.is_empty() && text.chars().all(known),
-        "sections {text:?}: wants letters from a to h, like abh"
+        !letters.is_empty() && letters.chars().all(known),
+        "sections {letters:?}: wants some of {}, or letters like abh",
+        names.join(", ")
     );
-    Ok(text.to_owned())
+    Ok(letters)
 }

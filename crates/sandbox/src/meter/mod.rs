@@ -125,18 +125,16 @@ impl Meter {
     }
 
     /// Puts the module that holds the budget, and its instance, in front of the first module.
-    fn introduce(&mut self, component: &mut Component) -> u32 {
+    fn introduce(&mut self, component: &mut Component) {
         let scope = self.scope();
-        if let Some(index) = scope.meter {
-            return index;
+        if scope.meter.is_some() {
+            return;
         }
-        let index = scope.instances;
-        scope.meter = Some(index);
+        scope.meter = Some(scope.instances);
         component.section(&ModuleSection(&gauge(scope.budget)));
         let mut instances = InstanceSection::new();
         instances.instantiate::<[(&str, ModuleArg); 0], &str>(0, []);
         component.section(&instances);
-        index
     }
 
     fn shifted(&self, index: u32, count: impl Fn(&Plan) -> u32) -> u32 {

@@ -36,17 +36,17 @@ mod status;
 mod verify;
 
 pub use althing_protocol::Need;
+pub use althing_sandbox::{Backend, Reservation};
 pub use althing_state::View;
 pub use logs::LoggedLine;
 pub use options::{Founding, Options};
 pub use reads::{Freshness, LogEntry};
 pub use realm::Realm;
 pub use show::{
-    BytesShown, CallShown, ChangeShown, GrantShown, InstructionShown, LogShown, ShownExplanation,
-    ShownCheckpoint, ShownEntry, ShownEvent, ShownInstruction, ShownOutcome, show_entry,
+    BytesShown, CallShown, ChangeShown, GrantShown, InstructionShown, LogShown, ShownCheckpoint,
+    ShownEntry, ShownEvent, ShownExplanation, ShownInstruction, ShownOutcome, show_entry,
     show_event, show_outcome,
 };
 pub use snapshot::RestoredSnapshot;
 pub use status::{Guests, Status};
-pub use althing_sandbox::{Backend, Reservation};
 pub use verify::{Verified, VerifyRange};

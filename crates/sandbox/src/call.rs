@@ -5,8 +5,7 @@ use crate::{
     deadline::{BEYOND_REACH, Queries},
     fault::{Broken, Stop},
     host::NoHost,
-    limits,
-    meter,
+    limits, meter,
     wasi::{self, Wasi},
 };
 use althing_protocol::{Error, Hash, Kind, limits::GUEST_MEMORY_BYTES_MAX};
@@ -261,9 +260,8 @@ impl Image {
             .map_err(not_ran)?;
         store.data_mut().phase = Phase::Running;
         store.set_fuel(call.fuel).map_err(not_ran)?;
-        let (returned,) = function
-            .call(&mut *store, (call.method,))
-            .map_err(|error| Stop::new(&error, true))?;
+        let (returned,) =
+            function.call(&mut *store, (call.method,)).map_err(|error| Stop::new(&error, true))?;
         Ok(returned.map(|()| Vec::new()))
     }
 

@@ -38,8 +38,8 @@ pub use deadline::Deadline;
 pub use engine::{Engine, LoadError};
 pub use functions::Progress;
 pub use host::{
-    CallContext, Callee, Caller, Deleted, Halt, Host, HostError, Level, Observed, Order, Page, Pair,
-    Range,
+    CallContext, Callee, Caller, Deleted, Halt, Host, HostError, Level, Observed, Order, Page,
+    Pair, Range,
 };
 pub use inspect::{Inspection, Kind, inspect};
 pub use options::{Allocation, Backend, EngineOptions, Reservation};
@@ -112,9 +112,9 @@ pub mod limits {
     pub const STACK_BYTES_MAX: usize = STACK_BUDGET as usize * STACK_SLOT_BYTES + (1 << 20);
     /// Stack of a thread that runs guests, in bytes: programs nest, each on a stack of its own
     /// above the host functions of the one that called it.
-    pub const THREAD_STACK_BYTES: usize =
-        (althing_protocol::limits::CALL_DEPTH_MAX as usize + 1) * (STACK_BYTES_MAX + (512 << 10))
-            + (1 << 20);
+    pub const THREAD_STACK_BYTES: usize = (althing_protocol::limits::CALL_DEPTH_MAX as usize + 1)
+        * (STACK_BYTES_MAX + (512 << 10))
+        + (1 << 20);
     /// Instances that queries never take: those of the apply thread with all programs nested, and
     /// that of an image which is tried.
     pub const RESERVED_INSTANCES: u32 = althing_protocol::limits::CALL_DEPTH_MAX + 2;

@@ -5,7 +5,7 @@
 mod common;
 
 use althing_protocol::Hash;
-use althing_sandbox::{Call, Image};
+use althing_sandbox::Image;
 use common::{FUEL, apply, fails, image, query, run};
 use ed25519_zebra::{SigningKey, VerificationKeyBytes};
 

@@ -1,8 +1,10 @@
 //! The handle of a running log.
 
+use crate::cluster::Standing;
 use crate::fault::Fault;
 use crate::machine::Machine;
 use crate::metrics::Metrics;
+use crate::refusal::Refusal;
 use crate::replica::Replica;
 use crate::store::{Body, FlushStats, Record, State, Store};
 use crate::types::{Command, Types};
@@ -10,20 +12,23 @@ use crate::{ENTRY_BYTES_MAX, LogConfig};
 use althing_protocol::{Error, Result};
 use bytes::Bytes;
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use futures::lock::Mutex;
 use openraft::async_runtime::WatchReceiver;
-use openraft::errors::{ClientWriteError, ForwardReason, LinearizableReadError, RaftError};
-use openraft::raft::{ClientWriteResponse, ClientWriteResult};
-use openraft::{AsyncRuntime, Raft, RaftMetrics, ReadPolicy, ServerState};
+use openraft::errors::{ChangeMembershipError, ClientWriteError, ForwardReason};
+use openraft::metrics::WaitError;
+use openraft::{AsyncRuntime, Instant, Raft, RaftMetrics};
 use openraft_rt_tokio::TokioRuntime;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// A fresh leader refuses writes until its lease is live; it is asked again after this.
-const LEASE_RETRY: Duration = Duration::from_millis(5);
+pub(crate) const LEASE_RETRY: Duration = Duration::from_millis(5);
 /// How often: two seconds in all.
-const LEASE_RETRIES: u32 = 400;
+pub(crate) const LEASE_RETRIES: u32 = 400;
 /// One page of entries that are read back.
 const READ_BYTES_MAX: usize = 4 << 20;
 /// How long a compaction waits for one step of the engine.
@@ -42,6 +47,9 @@ pub struct Log<R: Replica, T: AsyncRuntime = TokioRuntime> {
     pub(crate) compacting: Arc<Mutex<()>>,
     /// Held by the read that runs: readers cost one thread, however many they are.
     pub(crate) reading: Arc<Mutex<()>>,
+    /// Whether this node stands for election.
+    pub(crate) campaigns: Arc<AtomicBool>,
+    pub(crate) call: Call,
 }
 
 impl<R: Replica, T: AsyncRuntime> Clone for Log<R, T> {
@@ -54,6 +62,8 @@ impl<R: Replica, T: AsyncRuntime> Clone for Log<R, T> {
             config: self.config.clone(),
             compacting: self.compacting.clone(),
             reading: self.reading.clone(),
+            campaigns: self.campaigns.clone(),
+            call: self.call.clone(),
         }
     }
 }
@@ -71,33 +81,16 @@ pub struct Item {
     pub bytes: Option<Bytes>,
 }
 
-/// Why a proposal was not answered.
-enum Refusal {
-    /// The leader's lease is not live: nothing was written.
-    Lease,
-    /// Anything else.
-    Final(Error),
-}
+/// Asks another node, over the transport.
+pub(crate) type Call =
+    Arc<dyn Fn(u64, Bytes, Duration) -> BoxFuture<'static, io::Result<Bytes>> + Send + Sync>;
 
 impl<R: Replica, T: AsyncRuntime> Log<R, T> {
     /// Proposes an entry; returns when it is durable on a quorum and applied here, with its index
     /// and the replica's response. Proposals that wait together share writes and flushes.
-    pub async fn propose(&self, bytes: Bytes) -> Result<(u64, R::Response)> {
-        check_size(&bytes)?;
-        for _ in 0..LEASE_RETRIES {
-            let result = self.engine.client_write(Command(bytes.clone())).await;
-            let result = match result {
-                Ok(response) => Ok(response),
-                Err(RaftError::APIError(error)) => Err(error),
-                Err(RaftError::Fatal(fatal)) => return Err(self.fault.error(fatal)),
-            };
-            match answer(result) {
-                Ok(answer) => return Ok(answer),
-                Err(Refusal::Final(error)) => return Err(error),
-                Err(Refusal::Lease) => T::sleep(LEASE_RETRY).await,
-            }
-        }
-        Err(no_lease())
+    pub async fn propose(&self, bytes: Bytes) -> Result<(u64, R::Response), Refusal> {
+        let mut answers = self.propose_all(vec![bytes]).await?;
+        answers.pop().unwrap_or_else(|| Err(undecided(&self.config).into()))
     }
 
     /// Proposes entries that come to lie in the log in this order, as one message to the engine:
@@ -105,8 +98,9 @@ impl<R: Replica, T: AsyncRuntime> Log<R, T> {
     pub async fn propose_all(
         &self,
         entries: Vec<Bytes>,
-    ) -> Result<Vec<Result<(u64, R::Response)>>> {
+    ) -> Result<Vec<Result<(u64, R::Response), Refusal>>, Refusal> {
         entries.iter().try_for_each(check_size)?;
+        let deadline = T::Instant::now() + Duration::from_millis(self.config.decide_wait_ms);
         for _ in 0..LEASE_RETRIES {
             let commands: Vec<_> = entries.iter().cloned().map(Command).collect();
             let written = self.engine.client_write_many(commands).await;
@@ -114,41 +108,26 @@ impl<R: Replica, T: AsyncRuntime> Log<R, T> {
             let mut answers = Vec::with_capacity(entries.len());
             // One message is refused as a whole or not at all.
             let mut refused = false;
-            while let Some(result) = written.next().await {
-                let result = result.map_err(|fatal| self.fault.error(fatal))?;
-                match answer(result.map(|write| ClientWriteResponse {
-                    log_id: write.log_id,
-                    data: write.response,
-                    membership: None,
-                })) {
-                    Ok(answer) => answers.push(Ok(answer)),
-                    Err(Refusal::Final(error)) => answers.push(Err(error)),
-                    Err(Refusal::Lease) => refused = true,
+            while let Ok(next) = T::timeout_at(deadline, written.next()).await {
+                let Some(result) = next else { break };
+                match result.map_err(|fatal| self.fault.error(fatal))? {
+                    Ok(write) => answers.push(match write.response {
+                        Some(response) => Ok((write.log_id.index, response)),
+                        None => Err(unanswered(write.log_id.index).into()),
+                    }),
+                    Err(error) => match refusal(error) {
+                        Some(refusal) => answers.push(Err(refusal)),
+                        None => refused = true,
+                    },
                 }
             }
             if !refused {
+                answers.resize_with(entries.len(), || Err(undecided(&self.config).into()));
                 return Ok(answers);
             }
             T::sleep(LEASE_RETRY).await;
         }
-        Err(no_lease())
-    }
-
-    /// Waits until everything acknowledged anywhere before this call is applied here; returns the
-    /// index up to which that is at least. By read index: no clock is trusted.
-    pub async fn linearizable(&self) -> Result<u64> {
-        match self.engine.ensure_linearizable(ReadPolicy::ReadIndex).await {
-            Ok(read) => Ok(read.index()),
-            Err(RaftError::Fatal(fatal)) => Err(self.fault.error(fatal)),
-            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
-                Err(elsewhere(forward.leader_id))
-            }
-            Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(error))) => {
-                Err(Error::unavailable(format!(
-                    "no quorum answers: {error}; ask again, or read locally"
-                )))
-            }
-        }
+        Err(no_lease().into())
     }
 
     /// Entries of a range, in order: those that are kept and committed, and after the first only
@@ -156,7 +135,11 @@ impl<R: Replica, T: AsyncRuntime> Log<R, T> {
     /// left out in between. Those who read take turns.
     pub async fn read(&self, range: Range<u64>, bytes_max: usize) -> Result<Vec<Item>> {
         let committed = self.raft_metrics().local_committed.map_or(0, |id| id.index + 1);
-        let range = range.start..range.end.min(committed);
+        self.written(range.start..range.end.min(committed), bytes_max).await
+    }
+
+    /// [`read`](Self::read), with entries that are not committed, and may never be.
+    pub async fn written(&self, range: Range<u64>, bytes_max: usize) -> Result<Vec<Item>> {
         let store = self.store.clone();
         let bytes_max = bytes_max.min(READ_BYTES_MAX);
         let _turn = self.reading.lock().await;
@@ -215,12 +198,13 @@ impl<R: Replica, T: AsyncRuntime> Log<R, T> {
     /// What there is to see of the log now.
     pub fn metrics(&self) -> Metrics {
         let seen = self.raft_metrics();
+        let Standing { leader, leads, .. } = self.standing();
         let flush = self.store.stats().unwrap_or_else(|_| FlushStats::default());
         let kept = self.state().ok().filter(|state| state.last > state.purged);
         Metrics {
             term: seen.current_term,
-            leader: seen.current_leader,
-            leads: seen.state == ServerState::Leader,
+            leader,
+            leads,
             last: seen.last_log_index,
             committed: seen.local_committed.map(|id| id.index),
             applied: seen.last_applied.map(|id| id.index),
@@ -261,9 +245,14 @@ impl<R: Replica, T: AsyncRuntime> Log<R, T> {
         seen: impl Fn(&RaftMetrics<Types<R::Response, T>>) -> bool + Send,
     ) -> Result<()> {
         let waited = self.engine.wait(Some(COMPACT_WAIT)).metrics(seen, what).await;
-        waited
-            .map(|_| ())
-            .map_err(|error| self.fault.error(format_args!("waiting for {what}: {error}")))
+        waited.map(|_| ()).map_err(|error| match (self.fault.get(), error) {
+            (None, WaitError::Timeout(..)) => Error::unavailable(format!(
+                "{what} is not done within {} s: a follower still reads the entries, or the disk is \
+                 busy; ask again",
+                COMPACT_WAIT.as_secs()
+            )),
+            (_, error) => self.fault.error(format_args!("waiting for {what}: {error}")),
+        })
     }
 }
 
@@ -277,41 +266,47 @@ fn check_size(bytes: &Bytes) -> Result<()> {
     Ok(())
 }
 
-fn answer<A: Send + Sync + 'static, T: AsyncRuntime>(
-    result: ClientWriteResult<Types<A, T>>,
-) -> Result<(u64, A), Refusal> {
-    let error = match result {
-        Ok(ClientWriteResponse { log_id, data: Some(response), .. }) => {
-            return Ok((log_id.index, response));
-        }
-        Ok(ClientWriteResponse { log_id, .. }) => {
-            Error::internal(format!("entry {} was applied without a response", log_id.index))
-        }
-        Err(ClientWriteError::ForwardToLeader(forward))
+/// What the engine refused, told to the caller; none when the leader's lease was not live, so that
+/// nothing was written.
+pub(crate) fn refusal<A: Send + Sync + 'static, T: AsyncRuntime>(
+    error: ClientWriteError<Types<A, T>>,
+) -> Option<Refusal> {
+    Some(match error {
+        ClientWriteError::ForwardToLeader(forward)
             if forward.reason == ForwardReason::LeaseExpired =>
         {
-            return Err(Refusal::Lease);
+            return None;
         }
-        Err(ClientWriteError::ForwardToLeader(forward)) => elsewhere(forward.leader_id),
-        Err(error @ ClientWriteError::LogEntryDiscarded(_)) => Error::unavailable(format!(
+        ClientWriteError::ForwardToLeader(forward) => {
+            Refusal::Elsewhere { leader: forward.leader_id }
+        }
+        ClientWriteError::LogEntryDiscarded(_) => Error::unavailable(format!(
             "the leader changed: {error}; send the same instruction again, it takes effect once"
-        )),
-        Err(error) => Error::internal(format!("the entry was refused: {error}")),
-    };
-    Err(Refusal::Final(error))
+        ))
+        .into(),
+        ClientWriteError::ChangeMembershipError(ChangeMembershipError::InProgress(_)) => {
+            Error::unavailable(format!("the members are being changed: {error}; ask again"))
+                .retry_after_ms(100)
+                .into()
+        }
+        error => Error::internal(format!("the entry was refused: {error}")).into(),
+    })
 }
 
-fn elsewhere(leader: Option<u64>) -> Error {
-    let text = match leader {
-        Some(node) => format!("node {node} leads, not this one; ask there"),
-        None => "no node leads at the moment; ask again".into(),
-    };
-    Error::unavailable(text).retry_after_ms(100)
-}
-
-fn no_lease() -> Error {
+pub(crate) fn no_lease() -> Error {
     Error::unavailable("the leader's lease is not live: no quorum answers it; ask again")
         .retry_after_ms(1_000)
+}
+
+fn undecided(config: &LogConfig) -> Error {
+    Error::unavailable(format!(
+        "not decided within {} ms: no quorum answers, or the state is behind; send the same instruction again, it takes effect once",
+        config.decide_wait_ms
+    ))
+}
+
+fn unanswered(index: u64) -> Error {
+    Error::internal(format!("entry {index} was applied without a response"))
 }
 
 fn item(record: Record) -> Item {

@@ -137,7 +137,9 @@ impl<R: Replica, T: AsyncRuntime> RaftStateMachine<Types<R::Response, T>> for Ma
     {
         let mut pending = Pending { entries: Vec::new(), waiting: Vec::new(), bytes: 0 };
         while let Some(item) = entries.next().await {
-            let (entry, responder) = item?;
+            let (entry, responder) = item.inspect_err(|error| {
+                self.fault.set(format_args!("reading what is to be applied failed: {error}"));
+            })?;
             let entry = committed(entry);
             pending.bytes += entry.bytes.as_ref().map_or(0, |bytes| bytes.len());
             pending.waiting.push(Waiting { answered: entry.bytes.is_some(), responder });

@@ -20,13 +20,13 @@ struct StoredMessage {
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
-struct AtMessage {
+pub(crate) struct AtMessage {
     #[prost(uint64, tag = "1")]
-    term: u64,
+    pub(crate) term: u64,
     #[prost(uint64, tag = "2")]
-    node: u64,
+    pub(crate) node: u64,
     #[prost(uint64, tag = "3")]
-    index: u64,
+    pub(crate) index: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -35,19 +35,26 @@ struct ConfigMessage {
     voters: Vec<u64>,
 }
 
-/// A membership with one voter, as [`Position::membership`](crate::Position) holds it: for a state
-/// that starts a realm of its own from a snapshot.
-pub fn one_voter(node: u64) -> Vec<u8> {
-    let membership = Membership::new_with_defaults(vec![BTreeSet::from([node])], []);
-    encode_stored(&StoredMembership::new(None, membership))
+/// Who votes in a membership as [`Position::membership`](crate::Position) holds it; while voters
+/// change, those of before and after. Nobody before the first entry.
+///
+/// # Errors
+/// When it is malformed.
+pub fn voters(membership: &[u8]) -> io::Result<BTreeSet<u64>> {
+    Ok(decode_stored(membership)?.membership().voter_ids().collect())
 }
 
 pub(crate) fn encode(membership: &Membership) -> Vec<u8> {
     message(membership, None).encode_to_vec()
 }
 
+/// Of one encoding only: it comes from other nodes, too.
 pub(crate) fn decode(bytes: &[u8]) -> io::Result<Membership> {
-    parse(bytes).map(|(membership, _)| membership)
+    let (membership, _) = parse(bytes)?;
+    if encode(&membership) != bytes {
+        return Err(invalid("it has unknown or repeated fields".into()));
+    }
+    Ok(membership)
 }
 
 pub(crate) fn encode_stored(stored: &StoredMembership) -> Vec<u8> {
@@ -79,8 +86,6 @@ fn message(membership: &Membership, at: Option<&LogId>) -> StoredMessage {
 }
 
 fn parse(bytes: &[u8]) -> io::Result<(Membership, Option<LogId>)> {
-    let invalid =
-        |error: String| io::Error::new(io::ErrorKind::InvalidData, format!("membership: {error}"));
     let message = StoredMessage::decode(bytes).map_err(|error| invalid(error.to_string()))?;
     let configs =
         message.configs.into_iter().map(|config| config.voters.into_iter().collect()).collect();
@@ -90,6 +95,10 @@ fn parse(bytes: &[u8]) -> io::Result<(Membership, Option<LogId>)> {
     let at =
         message.at.map(|at| LogId::new(LeaderId { term: at.term, node_id: at.node }, at.index));
     Ok((membership, at))
+}
+
+fn invalid(error: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("membership: {error}"))
 }
 
 #[cfg(test)]
@@ -108,6 +117,7 @@ mod tests {
         for at in [None, Some(LogId::new(LeaderId { term: 3, node_id: 2 }, 77))] {
             let stored = StoredMembership::new(at, members.clone());
             assert_eq!(decode_stored(&encode_stored(&stored)).unwrap(), stored);
+            assert_eq!(voters(&encode_stored(&stored)).unwrap(), BTreeSet::from([1, 2]));
         }
         assert_eq!(decode_stored(&[]).unwrap(), StoredMembership::default());
         assert!(decode(&[0xff]).is_err());

@@ -1,5 +1,6 @@
 //! What the log drives.
 
+use althing_protocol::Error;
 use bytes::Bytes;
 use std::future::Future;
 use std::path::PathBuf;
@@ -73,6 +74,21 @@ pub trait Replica: Send + Sync + 'static {
     /// The state on disk is the snapshot; no file is written.
     fn snapshot(&self) -> impl Future<Output = Result<SnapshotFile, Halt>> + Send;
 
-    /// Replaces the state by a snapshot that a leader sent, durably, before it returns.
+    /// A look at what is proposed when it comes into the log, before it is decided: it may be
+    /// replaced yet, and it is seen once more when it is applied. Entries that are in the log when
+    /// it opens are not shown. Called while the engine waits: it must not block.
+    fn appended(&self, index: u64, bytes: &Bytes) {
+        let _ = (index, bytes);
+    }
+
+    /// A snapshot in a file, at [`snapshot`](Replica::snapshot)'s position or a later one: asked for
+    /// when a follower needs entries that are purged here. Each attempt to send it asks again; a
+    /// file that stays the same for a while lets an interrupted transfer go on.
+    fn snapshot_file(&self) -> impl Future<Output = Result<SnapshotFile, Error>> + Send {
+        async { Err(Error::unavailable("this node sends no snapshots; ask another")) }
+    }
+
+    /// Replaces the state by a snapshot that a leader sent, durably, before it returns. A crash
+    /// leaves the state of before or the snapshot's, whole.
     fn install(&self, snapshot: SnapshotFile) -> impl Future<Output = Result<(), Halt>> + Send;
 }

@@ -1,110 +1,167 @@
-//! How a log comes to run: created, opened, or begun behind a snapshot.
+//! How a log comes to run: created, opened, joined to a realm, or begun behind a snapshot.
 
-use crate::fault::Fault;
+use crate::fault::{Fault, REMEDY, follow};
+use crate::log::Call;
 use crate::machine::{Machine, parts};
-use crate::network::{Alone, Peers};
+use crate::remote::Remotes;
 use crate::replica::{Position, Replica};
-use crate::store::{Dir, Id, Segments, State, Storage, Store, Vote};
+use crate::store::{Dir, Id, Segments, State, Storage, Store, Vote, go_on_behind};
+use crate::transport::Transport;
+use crate::types::Types;
 use crate::{Log, LogConfig};
 use althing_protocol::{Error, Result};
+use futures::FutureExt;
 use openraft::errors::{InitializeError, RaftError};
 use openraft::impls::BasicNode;
-use openraft::{AsyncRuntime, Raft, RaftMetrics, ServerState};
+use openraft::{AsyncRuntime, Raft, RaftMetrics, ReadPolicy, ServerState};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+
+/// How a log begins where a storage holds none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// This node is the first voter.
+    Found,
+    /// This node waits until a leader adds it.
+    Join,
+}
 
 /// What is expected of the storage.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Start {
     /// Nothing is there, or a log whose creation was cut short.
     Create,
+    /// Nothing is there, or a log that other nodes have begun.
+    Join,
     /// A log is there.
     Open,
     /// Nothing is there, and the replica stands where a snapshot put it.
     Restore,
 }
 
-impl<R: Replica> Log<R> {
+impl<R: Replica, T: AsyncRuntime> Log<R, T> {
     /// Begins the log of a realm, with this node as its only voter, and opens it.
-    pub async fn create(config: LogConfig, replica: Arc<R>) -> Result<Self> {
-        Self::start_in_dir(config, replica, Alone, Start::Create).await
+    pub async fn create<X: Transport>(
+        config: LogConfig,
+        replica: Arc<R>,
+        transport: X,
+    ) -> Result<Self> {
+        Self::start_in_dir(config, replica, transport, Start::Create).await
     }
 
-    /// Opens a log: replays what the replica has not applied, and waits until this node leads.
-    pub async fn open(config: LogConfig, replica: Arc<R>) -> Result<Self> {
-        Self::start_in_dir(config, replica, Alone, Start::Open).await
+    /// Begins a log that waits to be added to a realm by its leader; opens what is there already
+    /// of one that waited or was added.
+    pub async fn join<X: Transport>(
+        config: LogConfig,
+        replica: Arc<R>,
+        transport: X,
+    ) -> Result<Self> {
+        Self::start_in_dir(config, replica, transport, Start::Join).await
+    }
+
+    /// Opens a log of one node or of several. With other voters it waits for no leader: only what
+    /// this node knew to be committed is replayed when it returns. What the replica held may lie
+    /// beyond what the log held, when a crash came between.
+    pub async fn open<X: Transport>(
+        config: LogConfig,
+        replica: Arc<R>,
+        transport: X,
+    ) -> Result<Self> {
+        Self::start_in_dir(config, replica, transport, Start::Open).await
     }
 
     /// Begins a log behind the position of the replica, which was restored from a snapshot, and
     /// opens it. The membership of that position must have this node as its only voter.
-    pub async fn restore(config: LogConfig, replica: Arc<R>) -> Result<Self> {
-        Self::start_in_dir(config, replica, Alone, Start::Restore).await
-    }
-}
-
-impl<R: Replica, T: AsyncRuntime> Log<R, T> {
-    /// [`open`](Log::open), with peers and on any runtime.
-    pub async fn open_with<N: Peers<R, T>>(
+    pub async fn restore<X: Transport>(
         config: LogConfig,
         replica: Arc<R>,
-        peers: N,
+        transport: X,
     ) -> Result<Self> {
-        Self::start_in_dir(config, replica, peers, Start::Open).await
+        Self::start_in_dir(config, replica, transport, Start::Restore).await
     }
 
     /// Starts over a storage that the caller made, for simulators and tests: a log is begun where
     /// the storage is empty. The directory of `config` is not touched.
-    pub async fn start_on<N: Peers<R, T>>(
+    pub async fn start_on<X: Transport>(
         config: LogConfig,
         replica: Arc<R>,
-        peers: N,
+        transport: X,
         storage: Box<dyn Storage>,
+        begin: Begin,
     ) -> Result<Self> {
-        let start = if storage.state().last.is_none() { Start::Create } else { Start::Open };
-        Self::start(config, replica, peers, storage, start).await
+        let start = match begin {
+            Begin::Join => Start::Join,
+            Begin::Found if storage.state().last.is_none() => Start::Create,
+            Begin::Found => Start::Open,
+        };
+        Self::start(config, replica, transport, storage, start).await
     }
 
-    async fn start_in_dir<N: Peers<R, T>>(
+    async fn start_in_dir<X: Transport>(
         config: LogConfig,
         replica: Arc<R>,
-        peers: N,
+        transport: X,
         start: Start,
     ) -> Result<Self> {
         let at = config.clone();
         let opening = T::spawn_blocking(move || {
             let dir = match start {
                 Start::Open => Dir::open(&at.dir, at.node),
-                Start::Create | Start::Restore => Dir::create(&at.dir, at.node),
+                Start::Create | Start::Join | Start::Restore => Dir::create(&at.dir, at.node),
             }?;
             Segments::open(dir, &at)
         });
         let segments = opening
             .await
             .map_err(|error| Error::internal(format!("opening the log: {error}")))??;
-        Self::start(config, replica, peers, Box::new(segments), start).await
+        Self::start(config, replica, transport, Box::new(segments), start).await
     }
 
-    async fn start<N: Peers<R, T>>(
+    async fn start<X: Transport>(
         config: LogConfig,
         replica: Arc<R>,
-        peers: N,
+        transport: X,
         storage: Box<dyn Storage>,
         start: Start,
     ) -> Result<Self> {
         let engine_config = config.engine()?;
         let fault = Fault::default();
-        let store = Store::new(storage, fault.clone());
+        let showing = replica.clone();
+        let appended = Arc::new(move |index, bytes: &_| showing.appended(index, bytes));
+        let store = Store::new(storage, fault.clone(), appended);
         let applied = replica.applied();
         if start == Start::Restore {
             begin_behind(&store, &config, &applied, &fault).await?;
         }
         let state = store.state().map_err(|error| fault.error(error))?;
         check(&config, start, &state, &applied)?;
+        if !applied.is_start() && !is_alone(&config, &applied) {
+            let at = Id { term: applied.term, node: applied.node, index: applied.index };
+            let fitted = store.durably(|storage| go_on_behind(storage, at)).await;
+            fitted.map_err(|error| {
+                let dir = config.dir.display();
+                Error::internal(format!("the log in {dir} and the state: {error}; {REMEDY}"))
+            })?;
+        }
+        // What this node promised to another leader it has forgotten: its vote counts, for itself
+        // or for others, when that lease is over for certain.
+        if state.vote.is_some_and(|vote| vote.node != config.node) {
+            T::sleep(config.lease()).await;
+        }
         let machine = Machine::new(replica.clone(), fault.clone());
-        let engine = Raft::new(config.node, engine_config, peers, store.clone(), machine)
+        let caller = transport.clone();
+        let call: Call = Arc::new(move |to, message, deadline| {
+            let caller = caller.clone();
+            async move { caller.call(to, message, deadline).await }.boxed()
+        });
+        let remotes =
+            Remotes { replica: replica.clone(), transport, acknowledged: BTreeMap::new() };
+        let engine = Raft::new(config.node, engine_config, remotes, store.clone(), machine)
             .await
             .map_err(|fatal| fault.error(fatal))?;
+        drop(T::spawn(follow::<Types<R::Response, T>>(engine.metrics(), fault.clone())));
         let log = Self {
             engine,
             store,
@@ -113,6 +170,8 @@ impl<R: Replica, T: AsyncRuntime> Log<R, T> {
             config: Arc::new(config),
             compacting: Arc::default(),
             reading: Arc::default(),
+            campaigns: Arc::new(AtomicBool::new(true)),
+            call,
         };
         if let Err(error) = log.come_up(start).await {
             // Nobody has a handle to it: let go of the directory here.
@@ -137,6 +196,14 @@ impl<R: Replica, T: AsyncRuntime> Log<R, T> {
                 Err(error) => return Err(self.fault.error(error)),
             }
         }
+        let me = self.config.node;
+        let voters = self
+            .engine
+            .with_raft_state(move |state| state.membership_state.effective().voter_ids().eq([me]));
+        // With other voters they decide who leads, and when.
+        if !voters.await.map_err(|fatal| self.fault.error(fatal))? {
+            return Ok(());
+        }
         let wait = Some(Duration::from_millis(self.config.leader_wait_ms));
         let settled = |seen: &RaftMetrics<_>| {
             seen.running_state.is_err() || seen.state == ServerState::Leader
@@ -146,7 +213,8 @@ impl<R: Replica, T: AsyncRuntime> Log<R, T> {
                 .error(format_args!("node {} did not become leader: {error}", self.config.node))
         })?;
         // Replays all that was committed before.
-        self.linearizable().await.map(|_| ())
+        let replayed = self.engine.ensure_linearizable(ReadPolicy::ReadIndex).await;
+        replayed.map(|_| ()).map_err(|error| self.read_refusal(error).into())
     }
 }
 
@@ -190,9 +258,10 @@ fn check(config: &LogConfig, start: Start, state: &State, applied: &Position) ->
                 "the log in {dir} was never begun; create the realm again"
             )));
         }
-        if !applied.is_start() {
+        // (A joining node's state may be a snapshot whose position did not reach the log yet.)
+        if !applied.is_start() && (start != Start::Join || state.vote.is_none()) {
             return Err(Error::internal(format!(
-                "the state has applied entry {}, but the log in {dir} is empty; restore the node from a snapshot",
+                "the state has applied entry {}, but the log in {dir} is empty; {REMEDY}",
                 applied.index
             )));
         }
@@ -202,7 +271,9 @@ fn check(config: &LogConfig, start: Start, state: &State, applied: &Position) ->
     if start == Start::Create && (last.index > 0 || state.purged.is_some()) {
         return Err(begun(config));
     }
-    if !applied.is_start() && applied.index > last.index {
+    // Where others vote, both a leader's own flush and the cut behind a snapshot may come after the
+    // state is durable. All of the state is decided, so the log goes on behind it.
+    if !applied.is_start() && applied.index > last.index && is_alone(config, applied) {
         return Err(Error::internal(format!(
             "the state has applied entry {}, but the log in {dir} ends with entry {}: acknowledged entries are gone; restore the node from a snapshot",
             applied.index, last.index
@@ -211,11 +282,16 @@ fn check(config: &LogConfig, start: Start, state: &State, applied: &Position) ->
     let next = if applied.is_start() { 0 } else { applied.index + 1 };
     match state.purged {
         Some(purged) if next <= purged.index => Err(Error::internal(format!(
-            "the state needs entry {next}, but the log in {dir} begins with entry {}; restore the node from a snapshot",
+            "the state needs entry {next}, but the log in {dir} begins with entry {}; {REMEDY}",
             purged.index + 1
         ))),
         _ => Ok(()),
     }
+}
+
+/// Whether the state knows no other voter.
+fn is_alone(config: &LogConfig, applied: &Position) -> bool {
+    parts(applied).is_ok_and(|(_, stored)| stored.voter_ids().eq([config.node]))
 }
 
 fn begun(config: &LogConfig) -> Error {

@@ -3,7 +3,7 @@
 
 mod toy;
 
-use althing_log::{Log, LogConfig};
+use althing_log::LogConfig;
 use althing_protocol::{Error, Kind};
 use bytes::Bytes;
 use raft_log::codeq::config::{CodeqConfig, Crc32fast};
@@ -44,7 +44,7 @@ impl Machine {
         let dir = tempfile::tempdir().unwrap();
         let live = dir.path().join("live");
         let config = LogConfig { segment_bytes_max, ..config(&live) };
-        let log = Log::create(config, Toy::new()).await.unwrap();
+        let log = toy::create(config, Toy::new()).await.unwrap();
         let (acknowledged, batch) = (120, 40);
         for i in 0..acknowledged {
             log.propose(value(i)).await.unwrap();
@@ -100,7 +100,7 @@ fn flip(file: &Path, at: u64) {
 /// How many commands an opened log holds; it is checked that they are the first ones.
 async fn held(dir: &Path) -> Result<usize, Error> {
     let toy = Toy::new();
-    let log = Log::open(config(dir), toy.clone()).await?;
+    let log = toy::open(config(dir), toy.clone()).await?;
     let commands = toy.commands();
     let count = commands.len();
     assert!(
@@ -261,7 +261,7 @@ async fn a_forged_record_in_a_torn_tail_is_no_witness() {
     for (mask, believed) in [(0, false), (salt, true)] {
         let dir = machine.copy("live");
         let mark = fs::read(dir.join("durable")).unwrap();
-        let log = Log::open(config(&dir), Toy::new()).await.unwrap();
+        let log = toy::open(config(&dir), Toy::new()).await.unwrap();
         let flushed = len(&last(&dir));
         let mut value = vec![b' '; 4_000];
         // The reopened log wrote a little of its own before this.

@@ -16,7 +16,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// What one read takes into memory, when it may stop early.
 const READ_BYTES_MAX: usize = 1 << 20;
-/// What is read at once for others than the engine, which cannot append meanwhile.
+/// What is read at once from disk: the engine cannot append meanwhile.
 const SLICE_BYTES_MAX: usize = 64 << 10;
 
 /// The storage, shared by the engine, its readers and the log's handle.
@@ -24,11 +24,15 @@ const SLICE_BYTES_MAX: usize = 64 << 10;
 pub(crate) struct Store {
     storage: Arc<RwLock<Option<Box<dyn Storage>>>>,
     fault: Fault,
+    appended: Appended,
 }
 
+/// Shown each command as it is appended.
+pub(crate) type Appended = Arc<dyn Fn(u64, &Bytes) + Send + Sync>;
+
 impl Store {
-    pub(crate) fn new(storage: Box<dyn Storage>, fault: Fault) -> Self {
-        Self { storage: Arc::new(RwLock::new(Some(storage))), fault }
+    pub(crate) fn new(storage: Box<dyn Storage>, fault: Fault, appended: Appended) -> Self {
+        Self { storage: Arc::new(RwLock::new(Some(storage))), fault, appended }
     }
 
     pub(crate) fn state(&self) -> io::Result<State> {
@@ -45,6 +49,29 @@ impl Store {
 
     fn read(&self, range: Range<u64>, bytes_max: usize) -> io::Result<Vec<Record>> {
         self.with(|storage| storage.read(range, bytes_max))
+    }
+
+    /// Reads for the engine: what is not in memory on a thread that may block, in slices. What
+    /// cannot be read back stops the log for good.
+    async fn fetch<T: AsyncRuntime>(
+        &self,
+        range: Range<u64>,
+        bytes_max: usize,
+    ) -> io::Result<Vec<Entry>> {
+        let in_memory = self.with(|storage| Ok(storage.first_in_memory()))?;
+        let records = if range.start >= in_memory {
+            self.read(range, bytes_max)
+        } else {
+            let store = self.clone();
+            let reading = T::spawn_blocking(move || store.read_page(range, bytes_max));
+            reading.await.and_then(|records| records)
+        };
+        let entries = records.and_then(|records| records.into_iter().map(entry).collect());
+        entries.inspect_err(|error| {
+            if self.is_open() {
+                self.fault.set(format_args!("reading the log failed: {error}"));
+            }
+        })
     }
 
     /// Reads in slices, between which the engine appends.
@@ -92,6 +119,10 @@ impl Store {
             }))
         })?;
         receiver.await.map_err(|_| io::Error::other("a flush was given up"))?
+    }
+
+    fn is_open(&self) -> bool {
+        self.storage.read().map_or(true, |storage| storage.is_some())
     }
 
     fn with<V>(&self, read: impl FnOnce(&dyn Storage) -> io::Result<V>) -> io::Result<V> {
@@ -168,11 +199,11 @@ impl<A: Send + Sync + 'static, T: AsyncRuntime> RaftLogReader<Types<A, T>> for S
     where
         B: RangeBounds<u64> + Clone + Debug + OptionalSend,
     {
-        self.read(half_open(range), usize::MAX)?.into_iter().map(entry).collect()
+        self.fetch::<T>(half_open(range), usize::MAX).await
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
-        self.read(start..end, READ_BYTES_MAX)?.into_iter().map(entry).collect()
+        self.fetch::<T>(start..end, READ_BYTES_MAX).await
     }
 
     /// Reads a piece at a time: a replay may be longer than memory.
@@ -186,13 +217,13 @@ impl<A: Send + Sync + 'static, T: AsyncRuntime> RaftLogReader<Types<A, T>> for S
         let start = (self.clone(), half_open(range), VecDeque::new());
         stream::try_unfold(
             start,
-            |(store, mut left, mut piece): (_, _, VecDeque<Record>)| async move {
+            |(store, mut left, mut piece): (Self, Range<u64>, VecDeque<Entry>)| async move {
                 if piece.is_empty() {
-                    piece = store.read(left.clone(), READ_BYTES_MAX)?.into();
+                    piece = store.fetch::<T>(left.clone(), READ_BYTES_MAX).await?.into();
                 }
-                let Some(record) = piece.pop_front() else { return Ok(None) };
-                left.start = record.id.index + 1;
-                Ok(Some((entry(record)?, (store, left, piece))))
+                let Some(entry) = piece.pop_front() else { return Ok(None) };
+                left.start = entry.log_id.index + 1;
+                Ok(Some((entry, (store, left, piece))))
             },
         )
     }
@@ -243,7 +274,12 @@ impl<A: Send + Sync + 'static, T: AsyncRuntime> RaftLogStorage<Types<A, T>> for 
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let records = entries.into_iter().map(record).collect();
+        let records: Vec<_> = entries.into_iter().map(record).collect();
+        for record in &records {
+            if let Body::Command(bytes) = &record.body {
+                (self.appended)(record.id.index, bytes);
+            }
+        }
         let fault = self.fault.clone();
         self.with_mut(|storage| {
             storage.append(records)?;
@@ -257,7 +293,17 @@ impl<A: Send + Sync + 'static, T: AsyncRuntime> RaftLogStorage<Types<A, T>> for 
         self.with_mut(|storage| storage.truncate_after(last.as_ref().map(id)))
     }
 
+    /// A snapshot reaches beyond what is here. The end may be of a later leader that was deposed
+    /// before anything of it was decided: it goes first, or its name would still be the last.
     async fn purge(&mut self, upto: LogId) -> io::Result<()> {
-        self.durably(|storage| storage.purge(id(&upto))).await
+        let upto = id(&upto);
+        let purge = |storage: &mut dyn Storage| {
+            let State { last, committed, purged, .. } = storage.state();
+            if last.is_some_and(|last| last.index <= upto.index && last > upto) {
+                storage.truncate_after(committed.max(purged))?;
+            }
+            storage.purge(upto)
+        };
+        self.durably(purge).await
     }
 }

@@ -53,12 +53,17 @@ pub(crate) struct Name {
 }
 
 const NODE_BITS: u32 = (NODE_MAX + 1).trailing_zeros();
+/// The largest term with room in a [`Name`].
+pub(crate) const TERM_MAX: u64 = u64::MAX >> NODE_BITS;
+/// A log as long as this would take longer than any machine lasts; counting on from here cannot
+/// overflow.
+pub(crate) const INDEX_MAX: u64 = 1 << 62;
 
 impl TryFrom<Id> for Name {
     type Error = io::Error;
 
     fn try_from(id: Id) -> io::Result<Self> {
-        if id.node > NODE_MAX || id.term >> (u64::BITS - NODE_BITS) > 0 {
+        if id.node > NODE_MAX || id.term > TERM_MAX {
             return Err(invalid(format!("no room for term {} of node {}", id.term, id.node)));
         }
         Ok(Self { leader: id.term << NODE_BITS | id.node, index: id.index })

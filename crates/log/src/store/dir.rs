@@ -1,5 +1,6 @@
 //! The log's directory: whose it is, which version, who has it open.
 
+use crate::fault::REMEDY;
 use althing_protocol::Error;
 use std::fs::{self, File, TryLockError};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -33,23 +34,25 @@ impl Dir {
 
     /// Opens the directory of `node`.
     pub(crate) fn open(path: &Path, node: u64) -> Result<Self, Error> {
-        let name = path.join("format");
-        let text = match fs::read_to_string(&name) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::not_found(format!(
-                    "there is no log in {}: the file `format` is missing; create the realm, or correct the path",
-                    path.display()
-                )));
-            }
-            Err(error) => return Err(io_error("read", &name, &error)),
-        };
-        let salt = parse_format(&text, &name, node)?;
+        let (name, text) = read_format(path)?;
+        let (owner, salt) = parse_format(&text, &name)?;
+        if owner != node {
+            return Err(Error::invalid(format!(
+                "{} belongs to node {owner}, not to node {node}; correct the path or the node's id",
+                name.display()
+            )));
+        }
         let lock = lock(path)?;
         let wal = path.join("wal");
         fs::create_dir_all(&wal).map_err(|error| io_error("create", &wal, &error))?;
         sync(path)?;
         Ok(Self { path: path.to_owned(), salt, _lock: lock })
+    }
+
+    /// Raft id of the node whose directory it is.
+    pub(crate) fn owner(path: &Path) -> Result<u64, Error> {
+        let (name, text) = read_format(path)?;
+        Ok(parse_format(&text, &name)?.0)
     }
 
     pub(crate) fn wal(&self) -> PathBuf {
@@ -102,7 +105,22 @@ fn write_format(path: &Path, node: u64) -> Result<(), Error> {
     sync(path)
 }
 
-fn parse_format(text: &str, name: &Path, node: u64) -> Result<u64, Error> {
+fn read_format(path: &Path) -> Result<(PathBuf, String), Error> {
+    let name = path.join("format");
+    match fs::read_to_string(&name) {
+        Ok(text) => Ok((name, text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::not_found(format!(
+                "there is no log in {}: the file `format` is missing; correct the path, or {REMEDY}",
+                path.display()
+            )))
+        }
+        Err(error) => Err(io_error("read", &name, &error)),
+    }
+}
+
+/// Whose it is, and its salt.
+fn parse_format(text: &str, name: &Path) -> Result<(u64, u64), Error> {
     let damaged = || {
         Error::internal(format!(
             "{} is not a log's format file; restore it from a backup",
@@ -122,11 +140,6 @@ fn parse_format(text: &str, name: &Path, node: u64) -> Result<u64, Error> {
         )));
     }
     let owner: u64 = field("node ").and_then(|text| text.parse().ok()).ok_or_else(damaged)?;
-    if owner != node {
-        return Err(Error::invalid(format!(
-            "{} belongs to node {owner}, not to node {node}; correct the path or the node's id",
-            name.display()
-        )));
-    }
-    field("salt ").and_then(|text| u64::from_str_radix(text, 16).ok()).ok_or_else(damaged)
+    let salt = field("salt ").and_then(|text| u64::from_str_radix(text, 16).ok());
+    Ok((owner, salt.ok_or_else(damaged)?))
 }

@@ -1,13 +1,17 @@
 //! Where entries and votes are kept.
 
 mod adapter;
+mod behind;
 mod codec;
 mod dir;
 mod guard;
 mod mark;
+mod recent;
 mod segments;
 
 pub(crate) use adapter::{Store, log_id};
+pub(crate) use behind::go_on_behind;
+pub(crate) use codec::{INDEX_MAX, TERM_MAX};
 pub(crate) use dir::Dir;
 pub(crate) use segments::Segments;
 
@@ -132,6 +136,8 @@ pub trait Storage: Send + Sync + 'static {
     /// The first entry of the newest segments that fit into so many bytes together; the next entry
     /// to come where none fits.
     fn first_within(&self, bytes_max: u64) -> u64;
+    /// From this entry on reading asks no disk.
+    fn first_in_memory(&self) -> u64;
     /// What flushing has done.
     fn stats(&self) -> FlushStats;
     /// Makes everything durable and lets go of the files.

@@ -4,8 +4,10 @@ use super::codec::{Flushed, Name, Payload, WalTypes};
 use super::dir::{Dir, io_error};
 use super::guard;
 use super::mark::Mark;
+use super::recent::Recent;
 use super::{Done, FlushStats, Id, Record, State, Storage, Vote};
 use crate::LogConfig;
+use crate::fault::REMEDY;
 use althing_protocol::Error;
 use raft_log::api::raft_log_writer::RaftLogWriter;
 use raft_log::codeq::OffsetSize;
@@ -31,6 +33,7 @@ pub(crate) struct Segments {
     /// Offset behind the last record.
     end: u64,
     appended: u64,
+    recent: Recent,
     // Last: the directory is let go after the flushing thread is gone.
     _dir: Dir,
 }
@@ -47,12 +50,14 @@ impl Segments {
         let wal = RaftLog::open(Arc::new(engine_config(&path, config)?))
             .map_err(|error| refused(&path, &error))?;
         let stat = wal.stat();
+        let next = wal.log_state().last().map_or(0, |name| Id::from(*name).index + 1);
         let segments = Self {
             wal,
             mark: Arc::new(mark),
             salt: dir.salt,
             end: stat.open_chunk.global_end,
             appended: 0,
+            recent: Recent::new(next, CACHE_ENTRIES_MAX, config.cache_bytes_max),
             _dir: dir,
         };
         segments.check_first(&path)?;
@@ -67,7 +72,7 @@ impl Segments {
         match self.wal.read(next, last.index + 1).next() {
             Some(Ok((name, _))) if Id::from(name).index == next => Ok(()),
             _ => Err(Error::internal(format!(
-                "the log in {} does not begin at entry {next}: a segment is missing; restore the node from a snapshot or a backup",
+                "the log in {} does not begin at entry {next}: a segment is missing; {REMEDY}",
                 path.display()
             ))),
         }
@@ -100,16 +105,14 @@ fn engine_config(path: &Path, config: &LogConfig) -> Result<raft_log::Config, Er
 }
 
 fn damaged(damage: &guard::Damage) -> Error {
-    Error::internal(format!(
-        "the log is damaged: {damage}; nothing was changed: restore the node from a snapshot or a backup"
-    ))
+    Error::internal(format!("the log is damaged: {damage}; nothing was changed; {REMEDY}"))
 }
 
 fn refused(path: &Path, error: &io::Error) -> Error {
     match guard::find(path) {
         Ok(Some(damage)) => damaged(&damage),
         _ => Error::internal(format!(
-            "the log in {} cannot be opened: {error}; restore the node from a snapshot or a backup",
+            "the log in {} cannot be opened: {error}; {REMEDY}",
             path.display()
         )),
     }
@@ -129,9 +132,11 @@ impl Storage for Segments {
     fn append(&mut self, records: Vec<Record>) -> io::Result<()> {
         let mark = self.mark.offset() ^ self.salt;
         self.appended += records.len() as u64;
+        let sizes: Vec<_> = records.iter().map(|r| (r.id.index, r.body.len())).collect();
         let entry = |Record { id, body }| Ok((Name::try_from(id)?, Payload { mark, body }));
         let entries = records.into_iter().map(entry).collect::<io::Result<Vec<_>>>()?;
         let segment = self.wal.append(entries)?;
+        sizes.into_iter().for_each(|(index, size)| self.recent.appended(index, size));
         self.ended(segment);
         Ok(())
     }
@@ -140,7 +145,9 @@ impl Storage for Segments {
         if self.state().last <= last {
             return Ok(());
         }
-        let segment = self.wal.truncate(last.map_or(0, |id| id.index + 1))?;
+        let next = last.map_or(0, |id| id.index + 1);
+        let segment = self.wal.truncate(next)?;
+        self.recent.truncated(next);
         self.ended(segment);
         Ok(())
     }
@@ -193,6 +200,10 @@ impl Storage for Segments {
             }
         }
         0
+    }
+
+    fn first_in_memory(&self) -> u64 {
+        self.recent.first()
     }
 
     fn stats(&self) -> FlushStats {

@@ -1,8 +1,10 @@
 //! A replica that remembers what it was given, and forgets what it had not saved.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
-use althing_log::{Committed, Halt, LogConfig, Position, Replica, SnapshotFile};
+use althing_log::{Alone, Committed, Halt, Log, LogConfig, Position, Replica, SnapshotFile};
+use althing_protocol::Error;
 use bytes::Bytes;
+use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -21,6 +23,10 @@ struct Inner {
     saved: State,
     halt_at: Option<u64>,
     lenient: bool,
+    /// What was shown before it was decided.
+    shown: Vec<(u64, Bytes)>,
+    /// Snapshots that were written, until the toy is gone.
+    files: Vec<tempfile::TempPath>,
 }
 
 #[derive(Debug, Default)]
@@ -56,6 +62,11 @@ impl Toy {
 
     pub fn halt_at(&self, index: u64) {
         self.0.lock().unwrap().halt_at = Some(index);
+    }
+
+    /// What was appended, decided or not.
+    pub fn shown(&self) -> Vec<(u64, Bytes)> {
+        self.0.lock().unwrap().shown.clone()
     }
 
     /// What was applied, without indexes.
@@ -105,12 +116,58 @@ impl Replica for Toy {
         Ok(SnapshotFile { position: inner.saved.position.clone(), path: None })
     }
 
-    async fn install(&self, snapshot: SnapshotFile) -> Result<(), Halt> {
+    fn appended(&self, index: u64, bytes: &Bytes) {
+        self.0.lock().unwrap().shown.push((index, bytes.clone()));
+    }
+
+    /// One line for each entry.
+    async fn snapshot_file(&self) -> Result<SnapshotFile, Error> {
         let mut inner = self.0.lock().unwrap();
-        inner.now = State { position: snapshot.position, entries: Vec::new() };
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        for (index, bytes) in &inner.saved.entries {
+            writeln!(file, "{index} {}", std::str::from_utf8(bytes).unwrap()).unwrap();
+        }
+        let path = file.into_temp_path();
+        let given = path.to_path_buf();
+        inner.files.push(path);
+        Ok(SnapshotFile { position: inner.saved.position.clone(), path: Some(given) })
+    }
+
+    async fn install(&self, snapshot: SnapshotFile) -> Result<(), Halt> {
+        let text = snapshot.path.map(|path| std::fs::read_to_string(path).unwrap());
+        let parse = |line: &str| {
+            let (index, bytes) = line.split_once(' ').unwrap();
+            (index.parse().unwrap(), Bytes::from(bytes.to_owned()))
+        };
+        let entries = text.unwrap_or_default().lines().map(parse).collect();
+        let mut inner = self.0.lock().unwrap();
+        inner.now = State { position: snapshot.position, entries };
         inner.saved = inner.now.clone();
         Ok(())
     }
+}
+
+/// Begins the log of a node that has no peers.
+pub async fn create(config: LogConfig, toy: Arc<Toy>) -> Result<Log<Toy>, Error> {
+    Log::create(config, toy, Alone).await
+}
+
+/// Opens the log of a node that has no peers.
+pub async fn open(config: LogConfig, toy: Arc<Toy>) -> Result<Log<Toy>, Error> {
+    Log::open(config, toy, Alone).await
+}
+
+/// Begins the log of a node that has no peers behind the state of the toy.
+pub async fn restore(config: LogConfig, toy: Arc<Toy>) -> Result<Log<Toy>, Error> {
+    Log::restore(config, toy, Alone).await
+}
+
+/// The membership whose only voter is `node`.
+pub async fn alone(node: u64) -> Vec<u8> {
+    let (dir, toy) = (tempfile::tempdir().unwrap(), Toy::new());
+    let log = create(LogConfig::new(dir.path(), node), toy.clone()).await.unwrap();
+    log.shutdown().await.unwrap();
+    toy.now().position.membership
 }
 
 pub fn config(dir: &Path) -> LogConfig {

@@ -56,7 +56,8 @@ pub struct LogBuilder {
 }
 
 impl LogBuilder {
-    /// A log that begins with the genesis of a realm named `name`, founded by the key `founder`.
+    /// A log that begins with the genesis of a realm named `name`, founded by the key `founder` on
+    /// the node with the key `node`.
     pub fn new(name: &str) -> Self {
         let genesis = v1::Genesis {
             format: FORMAT,
@@ -65,10 +66,17 @@ impl LogBuilder {
             created_us: START_US,
             nonce: vec![0; 16],
             semantics: SEMANTICS,
+            node: key("node").public().0.to_vec(),
+            grants: Vec::new(),
         }
         .encode_to_vec();
         let (name, realm) = (name.to_owned(), realm_id(&genesis));
         Self { name, realm, genesis, now_us: START_US, ..Self::default() }
+    }
+
+    /// The realm.
+    pub(crate) fn realm(&self) -> RealmId {
+        self.realm
     }
 
     /// Adds a component, named by `hash` in instructions.

@@ -4,11 +4,11 @@ use crate::{
     Corpus,
     log::{Log, LogBuilder, Step, key},
     scenario::{
-        Bytes, Comparison, Condition, Flaw, Grant, Instruction, Op, Package, Rules, Scenario, Swap,
-        Text,
+        Bytes, Comparison, Condition, Flaw, Grant, Instruction, Member, Op, Package, Rules,
+        Scenario, Swap, Text,
     },
 };
-use althing_protocol::{Hash, ImageClaim, sys, v1};
+use althing_protocol::{Hash, ImageClaim, JoinToken, sys, v1};
 use anyhow::{Context, Result, bail};
 use data_encoding::HEXLOWER_PERMISSIVE;
 use std::collections::BTreeMap;
@@ -123,6 +123,25 @@ impl Making {
             I::Enable { program } => sys::enable(program),
             I::Remove { program } => sys::remove(program),
             I::Rules(rules) => rules.get(),
+            I::Invite { invite, role, expires_us } => sys::member_invite(&v1::MemberInvite {
+                invite: key(invite).public().0.to_vec(),
+                role: role.parse::<v1::MemberRole>()?.into(),
+                expires_us: *expires_us,
+            }),
+            I::Uninvite { invite } => sys::member_uninvite(&key(invite).public()),
+            I::Join { invite, node, address, labels } => {
+                let (realm, contacts) = (self.log.realm(), Vec::new());
+                let token = JoinToken { realm, secret: key(invite), contacts };
+                let join = token.join(&key(node).public(), address, with_names(labels));
+                sys::member_join(&join)
+            }
+            I::Member(member) => member.get()?,
+            I::Report { address, labels } => {
+                let (address, labels) = (address.clone(), with_names(labels));
+                sys::member_report(&v1::MemberReport { address, labels })
+            }
+            I::Expel { id } => sys::member_remove(*id),
+            I::Leave {} => sys::member_leave(),
         };
         into.push(made);
         Ok(())
@@ -195,6 +214,27 @@ impl Rules {
         })
     }
 }
+
+impl Member {
+    fn get(&self) -> Result<v1::Instruction> {
+        let role = self.role.as_ref().map(|role| role.parse::<v1::MemberRole>()).transpose()?;
+        let given = self.given.as_ref().map(|given| v1::Labels { labels: with_names(given) });
+        Ok(sys::member_set(&v1::MemberSet {
+            id: self.id,
+            role: role.map(Into::into),
+            priority: self.priority,
+            address: self.address.clone(),
+            given,
+        }))
+    }
+}
+
+fn with_names(labels: &BTreeMap<String, String>) -> Vec<v1::Label> {
+    let label =
+        |(name, value): (&String, &String)| v1::Label { name: name.clone(), value: value.clone() };
+    labels.iter().map(label).collect()
+}
+
 fn role_member(role: &str, member: &str) -> v1::RoleMember {
     v1::RoleMember { role: role.to_owned(), key: key(member).public().0.to_vec() }
 }

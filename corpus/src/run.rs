@@ -83,7 +83,7 @@ struct Node {
 
 impl Node {
     fn new(log: &Log, options: &EngineOptions) -> Result<Self> {
-        let writes = genesis_writes(&log.genesis, &[])?;
+        let writes = genesis_writes(&log.genesis)?;
         let (memory, defaults) = (InMemoryBackend::new(), Options::default());
         let store = Store::create_with_backend(memory, &log.genesis, writes, &defaults)?;
         let engine = Engine::new(options)?;

@@ -167,6 +167,33 @@ pub(crate) enum Instruction {
         program: String,
     },
     Rules(Rules),
+    Invite {
+        invite: String,
+        role: String,
+        expires_us: u64,
+    },
+    Uninvite {
+        invite: String,
+    },
+    Join {
+        invite: String,
+        node: String,
+        #[serde(default)]
+        address: String,
+        #[serde(default)]
+        labels: BTreeMap<String, String>,
+    },
+    Member(Member),
+    Report {
+        #[serde(default)]
+        address: String,
+        #[serde(default)]
+        labels: BTreeMap<String, String>,
+    },
+    Expel {
+        id: u64,
+    },
+    Leave {},
 }
 
 fn run_method() -> String {
@@ -206,6 +233,17 @@ pub(crate) struct Rules {
     pub(crate) owner: Option<String>,
     pub(crate) role: Option<String>,
     pub(crate) publishers: Option<Vec<String>>,
+}
+
+/// What a member is to be.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Member {
+    pub(crate) id: u64,
+    pub(crate) role: Option<String>,
+    pub(crate) priority: Option<u32>,
+    pub(crate) address: Option<String>,
+    pub(crate) given: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

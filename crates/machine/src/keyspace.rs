@@ -13,6 +13,10 @@ pub(crate) const DECIDED: &str = "sys.decided";
 pub(crate) const GRANT: &str = "sys.grant";
 /// role ‖ 0 ‖ key -> nothing.
 pub(crate) const ROLE: &str = "sys.role";
+/// id (8 bytes, big-endian) -> `Member`. Nothing is ever deleted here.
+pub(crate) const MEMBER: &str = "sys.member";
+/// public key of the invitation -> `Invite`.
+pub(crate) const INVITE: &str = "sys.invite";
 /// program id -> `ProgramInfo`.
 pub(crate) const PROGRAM: &str = "sys.program";
 /// name -> a value of its own.

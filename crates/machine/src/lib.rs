@@ -9,6 +9,7 @@
 //!     | sessions   exactly once: a window of decided outcomes per session
 //!     | grants     who may do what, and where: one table, the door's and apply's
 //!     | programs   which images run
+//!     | members    which nodes the realm is to have
 //!     |-- Native   trait of programs in Rust; `sys` is one
 //!     |-- contract a WASM program, its keyspace given by the scope of the instruction; it may call
 //!     |            others, each within its own part of that scope
@@ -27,6 +28,7 @@ mod grants;
 mod halt;
 mod keyspace;
 mod machine;
+mod members;
 mod native;
 mod programs;
 mod query;
@@ -38,7 +40,7 @@ pub use context::Context;
 pub use explain::{
     CalleeExplained, Explained, GrantUsed, HOST_CALLS_EXPLAINED_MAX, HostCall, InstructionExplained,
 };
-pub use genesis::genesis_writes;
+pub use genesis::{check_genesis, genesis_writes};
 pub use grants::{GrantTable, Subject};
 pub use halt::{Fault, Halt};
 pub use machine::{Admission, Images, Machine};

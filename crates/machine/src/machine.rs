@@ -67,7 +67,7 @@ impl Machine {
     /// When two native programs have the same id.
     pub fn new(realm: RealmId, images: Arc<dyn Images>, natives: Vec<Box<dyn Native>>) -> Self {
         let mut table: BTreeMap<_, Box<dyn Native>> = BTreeMap::new();
-        let sys: Box<dyn Native> = Box::new(Sys::new(Arc::clone(&images)));
+        let sys: Box<dyn Native> = Box::new(Sys::new(realm, Arc::clone(&images)));
         for native in std::iter::once(sys).chain(natives) {
             let id = native.id();
             assert!(table.insert(id, native).is_none(), "two native programs named {id}");

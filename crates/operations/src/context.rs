@@ -1,7 +1,7 @@
 //! Who asks, how fresh the answer must be, and what decides whether they may.
 
 pub use althing_protocol::Need;
-use althing_protocol::{Error, PublicKey, Result, v1};
+use althing_protocol::{Error, Kind, PublicKey, Result, v1};
 use futures::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,16 @@ pub trait Authority: Send + Sync {
     /// `denied`, naming the grant that is missing and the command that gives it.
     fn allow(&self, caller: &Caller, need: &Need) -> Result<()>;
 
+    /// Waits until what `allow` judges by is as fresh as `read`. Where it always is of now, there is
+    /// nothing to wait for.
+    ///
+    /// # Errors
+    /// `unavailable` when that cannot be had.
+    fn reach(&self, read: Freshness) -> BoxFuture<'_, Result<()>> {
+        let _ = read;
+        Box::pin(async { Ok(()) })
+    }
+
     /// Submits `instructions` in `caller`'s name; one outcome each, in order.
     fn submit<'a>(
         &'a self,
@@ -84,4 +94,18 @@ pub struct Context {
     pub read: Freshness,
     /// What decides and what changes.
     pub authority: Arc<dyn Authority>,
+}
+
+impl Context {
+    /// Whether the caller holds a grant for `need`. A node that has not come to the grant yet does not
+    /// refuse: it waits until it is as fresh as what is to be read.
+    pub(crate) async fn allow(&self, need: &Need) -> Result<()> {
+        match self.authority.allow(&self.caller, need) {
+            Err(error) if error.kind == Kind::Denied && self.read != Freshness::Local => {
+                self.authority.reach(self.read).await?;
+                self.authority.allow(&self.caller, need)
+            }
+            allowed => allowed,
+        }
+    }
 }

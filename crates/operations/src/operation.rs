@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 type Direct = Box<dyn Fn(Context, Value) -> BoxFuture<'static, Result<Value>> + Send + Sync>;
 type Plan = Box<dyn Fn(Value) -> Result<Vec<v1::Instruction>> + Send + Sync>;
@@ -36,7 +36,7 @@ impl Operation {
         run: impl Fn(Context, I) -> F + Send + Sync + 'static,
     ) -> Self
     where
-        I: DeserializeOwned + JsonSchema + 'static,
+        I: DeserializeOwned + JsonSchema + Send + 'static,
         O: Serialize + JsonSchema + 'static,
         F: Future<Output = Result<O>> + Send + 'static,
     {
@@ -53,7 +53,7 @@ impl Operation {
         run: impl Fn(Context, I) -> F + Send + Sync + 'static,
     ) -> Self
     where
-        I: DeserializeOwned + JsonSchema + 'static,
+        I: DeserializeOwned + JsonSchema + Send + 'static,
         O: Serialize + JsonSchema + 'static,
         F: Future<Output = Result<O>> + Send + 'static,
     {
@@ -183,17 +183,19 @@ fn direct<I, O, F>(
     run: impl Fn(Context, I) -> F + Send + Sync + 'static,
 ) -> Body
 where
-    I: DeserializeOwned + 'static,
+    I: DeserializeOwned + Send + 'static,
     O: Serialize + 'static,
     F: Future<Output = Result<O>> + Send + 'static,
 {
-    let name = name.to_owned();
+    let (name, run) = (name.to_owned(), Arc::new(run));
     Body::Direct(Box::new(move |context, input| {
-        let started = decode::<I>(&name, input).and_then(|input| {
-            context.authority.allow(&context.caller, &need(&input)?)?;
-            Ok(run(context, input))
-        });
-        Box::pin(async move { encode(&started?.await?) })
+        let asked = decode::<I>(&name, input).and_then(|input| Ok((need(&input)?, input)));
+        let run = Arc::clone(&run);
+        Box::pin(async move {
+            let (need, input) = asked?;
+            context.allow(&need).await?;
+            encode(&run(context, input).await?)
+        })
     }))
 }
 

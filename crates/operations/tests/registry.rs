@@ -18,13 +18,22 @@ struct Door {
     asked: Mutex<Vec<Need>>,
     ran: Mutex<u32>,
     refusal: Option<Error>,
+    /// Where it sees that there is no reason to refuse any more.
+    granted: Option<Freshness>,
+    reached: Mutex<Option<Freshness>>,
     outcomes: Vec<v1::Outcome>,
 }
 
 impl Authority for Door {
     fn allow(&self, _: &Caller, need: &Need) -> Result<()> {
         self.asked.lock().unwrap().push(need.clone());
-        self.refusal.clone().map_or(Ok(()), Err)
+        let is_granted = self.granted.is_some() && self.granted == *self.reached.lock().unwrap();
+        self.refusal.clone().filter(|_| !is_granted).map_or(Ok(()), Err)
+    }
+
+    fn reach(&self, read: Freshness) -> BoxFuture<'_, Result<()>> {
+        *self.reached.lock().unwrap() = Some(read);
+        Box::pin(async { Ok(()) })
     }
 
     fn submit<'a>(
@@ -79,10 +88,20 @@ fn set(name: &str) -> Operation {
 }
 
 fn run(door: &Arc<Door>, operation: Operation, name: &str, input: Value) -> Result<Value> {
+    read(door, operation, name, input, Freshness::Local)
+}
+
+fn read(
+    door: &Arc<Door>,
+    operation: Operation,
+    name: &str,
+    input: Value,
+    read: Freshness,
+) -> Result<Value> {
     let registry = Registry::new(vec![operation]).unwrap();
     let caller = Caller { key: PublicKey::default(), name: "test".into() };
     let authority: Arc<dyn Authority> = Arc::<Door>::clone(door);
-    let context = Context { caller, read: Freshness::Local, authority };
+    let context = Context { caller, read, authority };
     block_on(registry.dispatch(context, name, input))
 }
 
@@ -141,6 +160,23 @@ fn the_grant_is_asked_for_before_anything_runs() {
     let answer = run(&door, get(name, &door), name, json!({"key": "/a"}));
     assert_eq!(answer, Ok(json!({"length": 2})));
     assert_eq!(*door.ran.lock().unwrap(), 1);
+}
+
+#[test]
+fn a_node_that_is_behind_refuses_by_what_is_as_fresh_as_the_read() {
+    let name = "query:kv.get.v1";
+    let refusal = Some(Error::denied("sys/get at /a: no grant"));
+    for (granted, asked_for, is_let_in) in [
+        (Some(Freshness::AtLeast(7)), Freshness::AtLeast(7), true),
+        (Some(Freshness::Linearizable), Freshness::Linearizable, true),
+        (Some(Freshness::Linearizable), Freshness::Local, false),
+        (None, Freshness::Linearizable, false),
+    ] {
+        let door = Arc::new(Door { refusal: refusal.clone(), granted, ..Door::default() });
+        let answer = read(&door, get(name, &door), name, json!({"key": "/a"}), asked_for);
+        assert_eq!(answer.is_ok(), is_let_in, "{granted:?} {asked_for:?}");
+        assert_eq!(*door.ran.lock().unwrap(), u32::from(is_let_in));
+    }
 }
 
 #[test]

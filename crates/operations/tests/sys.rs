@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use althing_operations::{Descriptor, Registry, sys};
-use althing_protocol::{Error, Kind, Result, sys as instructions, v1};
+use althing_protocol::{Error, Kind, PublicKey, Result, sys as instructions, v1};
 use prost::Message;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -277,6 +277,75 @@ fn what_manages_programs() {
         input.as_object_mut().unwrap().extend(bad.as_object().unwrap().clone());
         let error = refused(&format!("action:program.{name}.v1"), input);
         assert!(error.message.starts_with(field), "{error}");
+    }
+}
+
+#[test]
+fn members() {
+    let ab = "ab".repeat(32);
+    let invite = |role: v1::MemberRole| {
+        let (invite, role) = (vec![0xab; 32], role.into());
+        instructions::member_invite(&v1::MemberInvite { invite, role, expires_us: 7 })
+    };
+    let set = |change: v1::MemberSet| instructions::member_set(&v1::MemberSet { id: 2, ..change });
+    let nothing = v1::MemberSet::default;
+    let label = |name: &str, value: &str| v1::Label { name: name.into(), value: value.into() };
+    let given = |labels| v1::MemberSet { given: Some(v1::Labels { labels }), ..nothing() };
+    let learner = Some(v1::MemberRole::Learner.into());
+    for (name, input, expected) in [
+        (
+            "invite",
+            json!({"invite": ab, "role": "voter", "expires_us": 7}),
+            invite(v1::MemberRole::Voter),
+        ),
+        (
+            "invite",
+            json!({"invite": ab, "role": "learner", "expires_us": 7}),
+            invite(v1::MemberRole::Learner),
+        ),
+        ("uninvite", json!({"invite": ab}), instructions::member_uninvite(&PublicKey([0xab; 32]))),
+        (
+            "set",
+            json!({"id": 2, "role": "learner"}),
+            set(v1::MemberSet { role: learner, ..nothing() }),
+        ),
+        (
+            "set",
+            json!({"id": 2, "priority": 0}),
+            set(v1::MemberSet { priority: Some(0), ..nothing() }),
+        ),
+        (
+            "set",
+            json!({"id": 2, "address": "pi:4100"}),
+            set(v1::MemberSet { address: Some("pi:4100".into()), ..nothing() }),
+        ),
+        // In the order that the machine wants, whatever that of the input is.
+        (
+            "set",
+            json!({"id": 2, "given": {"rack": "2", "gpu": "yes"}}),
+            set(given(vec![label("gpu", "yes"), label("rack", "2")])),
+        ),
+        ("set", json!({"id": 2, "given": {}}), set(given(Vec::new()))),
+        ("remove", json!({"id": 2}), instructions::member_remove(2)),
+    ] {
+        assert_eq!(plan(&format!("action:member.{name}.v1"), input), Ok(vec![expected]));
+    }
+    let registry = registry();
+    for name in ["invite", "uninvite", "set", "remove"] {
+        let action = registry.resolve(&format!("action:member.{name}.v1")).unwrap();
+        assert_eq!(action.render(&[gave(Vec::new())]), Ok(json!({"index": 9})));
+    }
+    for (name, input, says) in [
+        ("invite", json!({"invite": "ab", "role": "voter", "expires_us": 7}), "invite: "),
+        ("invite", json!({"invite": ab, "role": "leader", "expires_us": 7}), "leader"),
+        ("invite", json!({"invite": ab, "role": "voter"}), "expires_us"),
+        ("uninvite", json!({"invite": "nobody"}), "invite: "),
+        ("set", json!({"id": "pi"}), "pi"),
+        ("set", json!({"id": 2, "labels": {}}), "labels"),
+        ("remove", json!({"id": -1}), "-1"),
+    ] {
+        let error = refused(&format!("action:member.{name}.v1"), input);
+        assert!(error.message.contains(says), "{error}");
     }
 }
 

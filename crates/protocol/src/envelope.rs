@@ -5,7 +5,6 @@ use ed25519_zebra::{Signature, VerificationKey, VerificationKeyBytes, batch};
 use prost::Message;
 
 const BATCH_DOMAIN: &[u8] = b"althing signed batch v1\0";
-const CHECKPOINT_DOMAIN: &[u8] = b"althing checkpoint v1\0";
 
 /// A decoded and checked [`Body`](v1::Body): names and sizes are within their limits.
 #[derive(Clone, Debug, PartialEq)]
@@ -116,12 +115,6 @@ pub fn verify_all(
         return vec![Ok(()); envelopes.len()];
     }
     envelopes.iter().map(|(envelope, author)| verify(envelope, author)).collect()
-}
-
-/// What a voter signs of a checkpoint in `realm`.
-pub fn checkpoint_message(realm: &RealmId, checkpoint: &v1::Checkpoint) -> Vec<u8> {
-    let unsigned = v1::Checkpoint { signatures: Vec::new(), ..checkpoint.clone() };
-    [CHECKPOINT_DOMAIN, &realm.0, &unsigned.encode_to_vec()].concat()
 }
 
 fn message(body: &[u8]) -> Vec<u8> {

@@ -106,6 +106,7 @@ impl From<v1::Instruction> for v1::Payload {
 /// Builders of `sys` instructions.
 pub mod sys {
     use super::{Message, SYS, v1};
+    use crate::PublicKey;
 
     pub(super) fn instruction(method: &str, args: &impl Message) -> v1::Instruction {
         v1::Instruction::new(SYS, method, args.encode_to_vec())
@@ -194,6 +195,42 @@ pub mod sys {
     /// Changes who may manage a program.
     pub fn program_rules(args: &v1::ProgramRules) -> v1::Instruction {
         instruction("program_rules", args)
+    }
+
+    /// Lets one machine join.
+    pub fn member_invite(args: &v1::MemberInvite) -> v1::Instruction {
+        instruction("member_invite", args)
+    }
+
+    /// Takes an invitation back; `invite` is its public key.
+    pub fn member_uninvite(invite: &PublicKey) -> v1::Instruction {
+        instruction("member_uninvite", &v1::MemberUninvite { invite: invite.0.to_vec() })
+    }
+
+    /// Makes a machine that was invited a member; [`JoinToken::join`](crate::JoinToken::join) makes
+    /// the args.
+    pub fn member_join(args: &v1::MemberJoin) -> v1::Instruction {
+        instruction("member_join", args)
+    }
+
+    /// Changes a member's role, priority, address or given labels.
+    pub fn member_set(args: &v1::MemberSet) -> v1::Instruction {
+        instruction("member_set", args)
+    }
+
+    /// Says where the author, a member, is reached, and what it has.
+    pub fn member_report(args: &v1::MemberReport) -> v1::Instruction {
+        instruction("member_report", args)
+    }
+
+    /// Ends a membership.
+    pub fn member_remove(id: u64) -> v1::Instruction {
+        instruction("member_remove", &v1::MemberId { id })
+    }
+
+    /// Ends the membership of the author.
+    pub fn member_leave() -> v1::Instruction {
+        instruction("member_leave", &v1::MemberLeave {})
     }
 }
 

@@ -3,11 +3,14 @@
 //! No I/O, no clock, no randomness. The bytes are described in `docs/formats.md`.
 
 mod chain;
+mod checkpoint;
 mod envelope;
 mod error;
 mod identity;
 mod instruction;
+mod join_token;
 pub mod limits;
+mod member;
 mod need;
 mod publish;
 mod strict;
@@ -19,10 +22,13 @@ pub mod v1 {
 }
 
 pub use chain::{entry_seed, next_entry_chain, next_result_chain, realm_id};
-pub use envelope::{Batch, checkpoint_message, sign, verify, verify_all};
+pub use checkpoint::CheckpointValues;
+pub use envelope::{Batch, sign, verify, verify_all};
 pub use error::{Error, Kind, Result};
 pub use identity::{Hash, PublicKey, RealmId, SecretKey};
 pub use instruction::{ProgramId, SYS, sys};
+pub use join_token::{Contact, JoinToken};
+pub use member::{NODE_ROLE, check_address, check_labels};
 pub use need::Need;
 pub use publish::ImageClaim;
 pub use strict::decode;

@@ -44,6 +44,26 @@ pub const SESSIONS_PER_AUTHOR_MAX: usize = 64;
 pub const SESSION_LABEL_BYTES_MAX: usize = 128;
 /// Grants and role memberships in a realm, each.
 pub const GRANTS_MAX: usize = 4_096;
+/// Members that a realm has in all its life: those that are removed count, for no id comes back.
+pub const MEMBERS_MAX: usize = 1_024;
+/// Voters at a time: a write waits for more than half of them.
+pub const VOTERS_MAX: usize = 9;
+/// A member's leader priority until somebody sets it: there is room above and below.
+pub const PRIORITY_DEFAULT: u32 = 100;
+/// Invitations that are neither used nor expired.
+pub const INVITES_MAX: usize = 64;
+/// A node's address, `HOST:PORT`, in bytes.
+pub const NODE_ADDRESS_BYTES_MAX: usize = 260;
+/// Labels that a member reports, and labels it is given, each.
+pub const LABELS_MAX: usize = 16;
+/// A label's name, in bytes.
+pub const LABEL_NAME_BYTES_MAX: usize = 64;
+/// A label's value, in bytes.
+pub const LABEL_VALUE_BYTES_MAX: usize = 128;
+/// Members that a join token names.
+pub const JOIN_CONTACTS_MAX: usize = 8;
+/// A join token's text, in bytes.
+pub const JOIN_TOKEN_BYTES_MAX: usize = 8 << 10;
 /// Programs in a realm.
 pub const PROGRAMS_MAX: usize = 1_024;
 /// Images kept of a program, besides the active and the staged one: what it can be rolled back to.

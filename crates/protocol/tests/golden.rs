@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use althing_protocol::{
-    Batch, Hash, ImageClaim, RealmId, SecretKey, decode, entry_seed, next_entry_chain,
-    next_result_chain, realm_id, sign, sys, v1, verify,
+    Batch, CheckpointValues, Hash, ImageClaim, Kind, RealmId, SecretKey, decode, entry_seed,
+    next_entry_chain, next_result_chain, realm_id, sign, sys, v1, verify,
 };
 use prost::Message;
 
@@ -92,6 +92,56 @@ fn a_published_image() {
     let signed = ed25519_zebra::Signature::from(<[u8; 64]>::try_from(signature.signature).unwrap());
     let key = ed25519_zebra::VerificationKey::try_from(key().public().0).unwrap();
     key.verify(&signed, &message).unwrap();
+}
+
+#[test]
+fn a_signed_checkpoint() {
+    let realm = RealmId([9; 32]);
+    let values = CheckpointValues {
+        index: 0x0123_4567_89ab_cdef,
+        entry_chain: Hash([1; 32]),
+        result_chain: Hash([2; 32]),
+        state_hash: Hash([3; 32]),
+    };
+    let signature = values.sign(&realm, &key());
+    assert_eq!(
+        hex(&signature.signature),
+        "757390ee1e023571255a6f46a67a733ddaa7af130903898c2d752ca1e08b2c0f99430ea5968805f4c7c829e3a8e1b5a70962274dcb86477fbb7693d61efa1007",
+        "ed25519 is deterministic: domain or message changed"
+    );
+    assert_eq!(values.verify(&realm, &signature), Ok(key().public()));
+    // The same bytes, put together by hand: docs/formats.md has them.
+    let index = [0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01];
+    let message =
+        [&b"althing checkpoint v1\0"[..], &[9; 32], &index, &[[1; 32], [2; 32], [3; 32]].concat()]
+            .concat();
+    let signed = <[u8; 64]>::try_from(signature.signature.as_slice()).unwrap();
+    let public = ed25519_zebra::VerificationKey::try_from(key().public().0).unwrap();
+    public.verify(&signed.into(), &message).unwrap();
+    // What was signed is one realm, one index, three values, and one node's.
+    let other = Hash([4; 32]);
+    for changed in [
+        CheckpointValues { index: 1, ..values },
+        CheckpointValues { entry_chain: other, ..values },
+        CheckpointValues { result_chain: other, ..values },
+        CheckpointValues { state_hash: other, ..values },
+    ] {
+        assert_eq!(changed.verify(&realm, &signature).unwrap_err().kind, Kind::Denied);
+    }
+    let elsewhere = values.verify(&RealmId([8; 32]), &signature).unwrap_err();
+    assert_eq!(elsewhere.kind, Kind::Denied);
+    let node = SecretKey::from_seed(&[8; 32]).public().0.to_vec();
+    let stolen = v1::CheckpointSignature { node, ..signature.clone() };
+    assert_eq!(values.verify(&realm, &stolen).unwrap_err().kind, Kind::Denied);
+    for (node, bytes) in [(31, 64), (32, 63), (0, 0)] {
+        let broken = v1::CheckpointSignature {
+            node: signature.node[..node].to_vec(),
+            signature: signature.signature[..bytes].to_vec(),
+        };
+        assert_eq!(values.verify(&realm, &broken).unwrap_err().kind, Kind::Invalid);
+    }
+    let checkpoint = values.with(vec![signature]);
+    assert_eq!(CheckpointValues::try_from(&checkpoint), Ok(values));
 }
 
 #[test]

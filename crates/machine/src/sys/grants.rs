@@ -6,12 +6,18 @@ use crate::{
     keyspace,
     native::Call,
 };
-use althing_protocol::{Error, PublicKey, Result, limits, v1};
+use althing_protocol::{Error, NODE_ROLE, PublicKey, Result, limits, v1};
 use althing_state::Key;
 use prost::Message;
 
 pub(super) fn check_member(member: &v1::RoleMember) -> Result<()> {
     check_role(&member.role)?;
+    if member.role == NODE_ROLE {
+        return Err(Error::invalid(format!(
+            "role {NODE_ROLE}: the keys of members have it, and no others; `althing invite` lets a \
+             machine become a member"
+        )));
+    }
     PublicKey::try_from(member.key.as_slice()).map(drop)
 }
 

@@ -1,14 +1,15 @@
-//! The native program `sys`: keys and values, transactions, sessions, grants, programs.
+//! The native program `sys`: keys and values, transactions, sessions, grants, programs, members.
 
 mod grants;
 mod kv;
 mod lifecycle;
+mod members;
 mod programs;
 mod sessions;
 mod txn;
 
 use crate::{Fault, Images, Native, native::Call};
-use althing_protocol::{Error, Need, ProgramId, Result, SYS, decode, v1};
+use althing_protocol::{Error, Need, ProgramId, RealmId, Result, SYS, decode, v1};
 use prost::Message;
 use std::sync::Arc;
 
@@ -16,12 +17,13 @@ pub use kv::{Pair, decode_pair};
 
 /// The program's code; its state is in the scope.
 pub(crate) struct Sys {
+    realm: RealmId,
     images: Arc<dyn Images>,
 }
 
 impl Sys {
-    pub(crate) fn new(images: Arc<dyn Images>) -> Self {
-        Self { images }
+    pub(crate) fn new(realm: RealmId, images: Arc<dyn Images>) -> Self {
+        Self { realm, images }
     }
 }
 
@@ -44,12 +46,20 @@ enum Args {
     Enable(v1::ProgramName),
     Remove(v1::ProgramName),
     ProgramRules(v1::ProgramRules),
+    MemberInvite(v1::MemberInvite),
+    MemberUninvite(v1::MemberUninvite),
+    MemberJoin(v1::MemberJoin),
+    MemberSet(v1::MemberSet),
+    MemberReport(v1::MemberReport),
+    MemberRemove(v1::MemberId),
+    MemberLeave,
 }
 
 /// The methods of `sys`, for people who mistyped one.
 const METHODS: &str = "put, delete, compare_and_swap, txn, session_open, session_close, grant, \
                        revoke, role_add, role_remove, stage, activate, rollback, disable, enable, remove, \
-                       program_rules";
+                       program_rules, member_invite, member_uninvite, member_join, member_set, \
+                       member_report, member_remove, member_leave";
 
 impl Args {
     fn decode(method: &str, args: &[u8]) -> Result<Self> {
@@ -72,6 +82,16 @@ impl Args {
             "enable" => Self::Enable(decode(what, args)?),
             "remove" => Self::Remove(decode(what, args)?),
             "program_rules" => Self::ProgramRules(decode(what, args)?),
+            "member_invite" => Self::MemberInvite(decode(what, args)?),
+            "member_uninvite" => Self::MemberUninvite(decode(what, args)?),
+            "member_join" => Self::MemberJoin(decode(what, args)?),
+            "member_set" => Self::MemberSet(decode(what, args)?),
+            "member_report" => Self::MemberReport(decode(what, args)?),
+            "member_remove" => Self::MemberRemove(decode(what, args)?),
+            "member_leave" => {
+                decode::<v1::MemberLeave>(what, args)?;
+                Self::MemberLeave
+            }
             _ => {
                 return Err(Error::not_found(format!(
                     "method {method} of sys: does not exist; there are {METHODS}"
@@ -80,7 +100,7 @@ impl Args {
         })
     }
 
-    fn needs(&self) -> Result<Vec<Need>> {
+    fn needs(&self, realm: &RealmId) -> Result<Vec<Need>> {
         let at = |method: &str, path: &[u8]| vec![Need::new(SYS, method).at(path)];
         Ok(match self {
             Self::Put(put) => {
@@ -132,6 +152,28 @@ impl Args {
                 lifecycle::check_rules(args)?;
                 program_need("program_rules", &args.program)?
             }
+            Self::MemberInvite(args) => {
+                members::check_invite(args)?;
+                at("member_invite", b"")
+            }
+            Self::MemberUninvite(args) => {
+                members::check_uninvite(args)?;
+                at("member_uninvite", b"")
+            }
+            Self::MemberJoin(args) => {
+                members::check_join(realm, args)?;
+                at("member_join", b"")
+            }
+            Self::MemberSet(args) => {
+                members::check_set(args)?;
+                at("member_set", b"")
+            }
+            Self::MemberReport(args) => {
+                members::check_said(&args.address, &args.labels)?;
+                at("member_report", b"")
+            }
+            Self::MemberRemove(_) => at("member_remove", b""),
+            Self::MemberLeave => at("member_leave", b""),
         })
     }
 }
@@ -148,7 +190,7 @@ impl Native for Sys {
     }
 
     fn needs(&self, method: &str, args: &[u8]) -> Result<Vec<Need>> {
-        Args::decode(method, args)?.needs()
+        Args::decode(method, args)?.needs(&self.realm)
     }
 
     fn apply(&self, call: &mut Call<'_>, method: &str, args: &[u8]) -> Result<Vec<u8>, Fault> {
@@ -171,6 +213,13 @@ impl Native for Sys {
             Args::Enable(args) => lifecycle::enable(call, &args.program)?.encode_to_vec(),
             Args::Remove(args) => lifecycle::remove(call, &args.program)?.encode_to_vec(),
             Args::ProgramRules(args) => lifecycle::set_rules(call, args)?.encode_to_vec(),
+            Args::MemberInvite(args) => members::invite(call, &args)?,
+            Args::MemberUninvite(args) => members::uninvite(call, &args.invite)?,
+            Args::MemberJoin(args) => members::join(call, args)?.encode_to_vec(),
+            Args::MemberSet(args) => members::set(call, args)?.encode_to_vec(),
+            Args::MemberReport(args) => members::report(call, args)?.encode_to_vec(),
+            Args::MemberRemove(args) => members::remove(call, args.id)?.encode_to_vec(),
+            Args::MemberLeave => members::leave(call)?.encode_to_vec(),
         })
     }
 }

@@ -57,6 +57,11 @@ pub fn founder() -> SecretKey {
     key(1)
 }
 
+/// The node that is member 1.
+pub fn first_node() -> SecretKey {
+    key(200)
+}
+
 impl World {
     pub fn new() -> Self {
         let genesis = v1::Genesis {
@@ -66,9 +71,11 @@ impl World {
             created_us: 1,
             nonce: vec![0; 16],
             semantics: SEMANTICS,
+            node: first_node().public().0.to_vec(),
+            grants: Vec::new(),
         }
         .encode_to_vec();
-        let writes = genesis_writes(&genesis, &[]).unwrap();
+        let writes = genesis_writes(&genesis).unwrap();
         let options = Options::default();
         let store =
             Store::create_with_backend(InMemoryBackend::new(), &genesis, writes, &options).unwrap();

@@ -6,6 +6,7 @@
 mod grants;
 mod instructions;
 mod kv;
+mod members;
 mod programs;
 
 use crate::Operation;
@@ -19,6 +20,7 @@ pub fn actions() -> Vec<Operation> {
     let mut all = kv::actions();
     all.extend(grants::actions());
     all.extend(programs::actions());
+    all.extend(members::actions());
     all.extend(instructions::actions());
     all
 }

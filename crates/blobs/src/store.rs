@@ -9,7 +9,7 @@ use althing_protocol::{Error, Hash, limits};
 use std::{
     collections::HashSet,
     fs::{self, File},
-    io::{self, Read, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
@@ -86,6 +86,30 @@ impl Blobs {
         let moved_to = self.dir.set_aside(hash)?;
         tracing::error!(%hash, moved_to = %moved_to.display(), "a blob's bytes on disk have changed");
         Err(BlobError::Damaged { hash: *hash, moved_to })
+    }
+
+    /// The size of a blob and its bytes from `offset` on, at most `bytes_max`, if it is here. They
+    /// are not verified: who receives all of them sees whether they have this hash.
+    ///
+    /// # Errors
+    /// When the file system fails.
+    pub fn part(
+        &self,
+        hash: &Hash,
+        offset: u64,
+        bytes_max: usize,
+    ) -> Result<Option<(u64, Vec<u8>)>, BlobError> {
+        let path = self.dir.whole(hash);
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).at(&path),
+        };
+        let size = file.metadata().at(&path)?.len();
+        file.seek(SeekFrom::Start(offset)).at(&path)?;
+        let mut bytes = Vec::new();
+        file.take(bytes_max as u64).read_to_end(&mut bytes).at(&path)?;
+        Ok(Some((size, bytes)))
     }
 
     fn read(&self, hash: &Hash) -> Result<Option<Vec<u8>>, BlobError> {

@@ -24,6 +24,9 @@ use std::{
 /// It brings the interpreter.
 pub(crate) const TOOLS: &str = "componentize-py==0.25.1";
 
+/// What its program does: that one names the directory that it was installed in, which may have moved.
+const COMPONENTIZE: &str = "import componentize_py; componentize_py.script()";
+
 /// The module that `althing.build` writes, and the file with the name of the world.
 const MODULE: &str = "althing_component";
 const WORLD: &str = "world";
@@ -54,7 +57,8 @@ pub(crate) fn build(project: &Project, tools: &Tools, component: &Path) -> Resul
     let world = fs::read_to_string(&world).map_err(|e| file_error(&world, &e))?;
 
     let new = made.path().join("component.wasm");
-    let mut componentize = isolated(&bin.join("componentize-py"));
+    let mut componentize = isolated(&python);
+    componentize.args(["-c", COMPONENTIZE]);
     componentize.arg("--quiet").arg("--wit-path").arg(project.wit()).args(["--world", &world]);
     componentize.args(["componentize", MODULE]).arg("--output").arg(&new);
     for path in paths.iter().map(PathBuf::as_path).chain([project.dir()]) {

@@ -15,6 +15,8 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 const IN_FLIGHT_MAX: usize = (limits::SESSION_WINDOW / 2) as usize;
 /// Times that a session which went away is replaced for one submission.
 const REOPEN_MAX: usize = 3;
+/// Times that a number which is taken is looked up again.
+const OPEN_MAX: usize = 3;
 
 /// Callers that have submitted something.
 #[derive(Debug, Default)]
@@ -22,7 +24,7 @@ pub(crate) struct Authors(Mutex<HashMap<PublicKey, Arc<Author>>>);
 
 #[derive(Debug)]
 struct Author {
-    in_flight: Semaphore,
+    in_flight: Arc<Semaphore>,
     seat: AsyncMutex<Option<Seat>>,
 }
 
@@ -53,10 +55,36 @@ impl Authors {
             )));
         }
         let author = self.author(key.public());
-        let permits = author.in_flight.acquire_many(count as u32).await;
-        let _permits = permits.map_err(crate::halt::internal)?;
+        let permits = Arc::clone(&author.in_flight).acquire_many_owned(count as u32).await;
+        let permits = permits.map_err(crate::halt::internal)?;
+        let (core, key) = (Arc::clone(core), key.clone());
+        // Its numbers are settled even if who waits goes away.
+        let submitting = async move {
+            let _permits = permits;
+            author.submit(&core, &key, instructions).await
+        };
+        tokio::spawn(submitting).await.map_err(crate::halt::internal)?
+    }
+
+    fn author(&self, key: PublicKey) -> Arc<Author> {
+        let mut authors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(authors.entry(key).or_insert_with(|| {
+            let in_flight = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
+            Arc::new(Author { in_flight, seat: AsyncMutex::new(None) })
+        }))
+    }
+}
+
+impl Author {
+    async fn submit(
+        &self,
+        core: &Arc<Core>,
+        key: &SecretKey,
+        instructions: Vec<v1::Instruction>,
+    ) -> Result<Vec<v1::Outcome>> {
+        let count = instructions.len() as u64;
         for _ in 0..REOPEN_MAX {
-            let (session, sequence) = author.take(core, key, count as u64).await?;
+            let (session, sequence) = self.take(core, key, count).await?;
             let batch = Batch {
                 realm: core.id,
                 author: key.public(),
@@ -64,8 +92,8 @@ impl Authors {
                 sequence,
                 instructions: instructions.clone(),
             };
-            let result = core.enter(sign(key, batch), true).await;
-            let is_gone = author.settle(session, sequence, count as u64, &result).await;
+            let result = core.submit(sign(key, batch), true).await;
+            let is_gone = self.settle(session, sequence, count, &result).await;
             if !is_gone {
                 return result;
             }
@@ -75,16 +103,6 @@ impl Authors {
         ))
     }
 
-    fn author(&self, key: PublicKey) -> Arc<Author> {
-        let mut authors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(authors.entry(key).or_insert_with(|| {
-            let in_flight = Semaphore::new(IN_FLIGHT_MAX);
-            Arc::new(Author { in_flight, seat: AsyncMutex::new(None) })
-        }))
-    }
-}
-
-impl Author {
     /// Takes `count` numbers, opening a session if there is none.
     async fn take(&self, core: &Arc<Core>, key: &SecretKey, count: u64) -> Result<(u64, u64)> {
         let mut seat = self.seat.lock().await;
@@ -101,7 +119,7 @@ impl Author {
 
     /// Learns what became of numbers. True when the session is gone and nothing was decided.
     ///
-    /// What the door refused was never proposed, so its numbers are free again; once nothing is
+    /// What was refused was never proposed, so its numbers are free again; once nothing is
     /// outstanding, they are given out again.
     async fn settle(
         &self,
@@ -133,7 +151,7 @@ impl Author {
         match result {
             Ok(_) => open.decided = open.decided.max(sequence + count - 1),
             // The outcome is unknown: the numbers may be decided yet.
-            Err(error) if error.kind == Kind::Unavailable => *seat = None,
+            Err(error) if matches!(error.kind, Kind::Unavailable | Kind::Internal) => *seat = None,
             Err(_) if open.outstanding == 0 => open.next = open.decided + 1,
             Err(_) => {}
         }
@@ -141,8 +159,24 @@ impl Author {
     }
 }
 
-/// Opens a session, with the author's next number in session 0.
+/// Opens a session, with the author's next number in session 0. Where this node is behind, that number
+/// may be taken: then it is looked up again.
 async fn open(core: &Arc<Core>, key: &SecretKey) -> Result<u64> {
+    let mut opened = open_once(core, key).await;
+    for _ in 0..OPEN_MAX {
+        match &opened {
+            Err(error) if error.kind == Kind::Conflict && !core.is_alone() => {
+                let index = core.read_index().await?;
+                core.reach(index).await?;
+                opened = open_once(core, key).await;
+            }
+            _ => break,
+        }
+    }
+    opened
+}
+
+async fn open_once(core: &Arc<Core>, key: &SecretKey) -> Result<u64> {
     let author = key.public();
     let view = core.store.view();
     let (sequence, _) = core.machine.session_list(&view, &author).map_err(crate::halt::internal)?;
@@ -156,7 +190,7 @@ async fn open(core: &Arc<Core>, key: &SecretKey) -> Result<u64> {
         sequence,
         instructions: vec![sys::session_open(label)],
     };
-    let outcomes = core.enter(sign(key, batch), true).await?;
+    let outcomes = core.submit(sign(key, batch), true).await?;
     match outcomes.into_iter().next().and_then(|outcome| outcome.result) {
         Some(v1::outcome::Result::Output(output)) => {
             let opened = v1::SessionOpened::decode(output.as_slice());

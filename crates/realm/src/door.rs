@@ -6,19 +6,18 @@
 
 use crate::{halt::internal, proposer::Proposal, realm::Core};
 use althing_machine::Admission;
-use althing_protocol::{Batch, Error, Hash, Result, SYS, decode, v1, verify_all};
+use althing_protocol::{Batch, Error, Hash, Kind, Result, SYS, decode, v1, verify, verify_all};
+use futures::FutureExt;
 use prost::Message;
 use rand::Rng;
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 /// Signatures checked at once: beyond this a batch gains nothing.
 const GROUP_MAX: usize = 64;
-/// Signatures checked whose entries are not applied yet, at most: the queue bounds it too.
-const VERIFIED_MAX: usize = 1 << 16;
 
 /// What a submitter waits for.
 pub(crate) type Answer = oneshot::Sender<Result<Vec<v1::Outcome>>>;
@@ -34,31 +33,6 @@ pub(crate) struct Arrival {
     pub(crate) permits: [OwnedSemaphorePermit; 2],
 }
 
-/// Envelopes whose signature this node checked at its door: apply need not check them again.
-#[derive(Debug, Default)]
-pub(crate) struct Verified(Mutex<std::collections::HashSet<Hash>>);
-
-impl Verified {
-    pub(crate) fn add(&self, envelope: &v1::Envelope) {
-        let mut set = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if set.len() < VERIFIED_MAX {
-            set.insert(name(envelope));
-        }
-    }
-
-    pub(crate) fn take(&self, envelope: &v1::Envelope) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&name(envelope))
-    }
-}
-
-/// Covers signature and body: the same signature over another body is another envelope.
-fn name(envelope: &v1::Envelope) -> Hash {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&(envelope.signature.len() as u64).to_le_bytes());
-    hasher.update(&envelope.signature).update(&envelope.body);
-    Hash(*hasher.finalize().as_bytes())
-}
-
 /// Runs until all senders are gone.
 pub(crate) fn run(
     core: &Core,
@@ -69,7 +43,7 @@ pub(crate) fn run(
     while arrivals.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
         let mut passed = Vec::with_capacity(group.len());
         for (arrival, verdict) in check_signatures(std::mem::take(&mut group)) {
-            match verdict.and_then(|()| admit(core, &arrival)) {
+            match verdict.and_then(|()| admit(core, &arrival.batch)) {
                 Ok(Admission::Propose) => passed.push(propose(core, arrival)),
                 Ok(Admission::Decided(outcomes)) => reply(arrival.answer, Ok(outcomes)),
                 Err(error) => reply(arrival.answer, Err(error)),
@@ -97,12 +71,12 @@ fn check_signatures(group: Vec<Arrival>) -> Vec<(Arrival, Result<()>)> {
         .collect()
 }
 
-fn admit(core: &Core, arrival: &Arrival) -> Result<Admission> {
+fn admit(core: &Core, batch: &Batch) -> Result<Admission> {
     core.stop.check()?;
     core.check_disk()?;
     let view = core.store.view();
     let now_us = now_us().max(view.applied().timestamp_us);
-    core.machine.admit(&view, &arrival.batch, now_us).map_err(internal)?
+    core.machine.admit(&view, batch, now_us).map_err(internal)?
 }
 
 fn propose(core: &Core, arrival: Arrival) -> Proposal {
@@ -110,6 +84,14 @@ fn propose(core: &Core, arrival: Arrival) -> Proposal {
     let signed = v1::Signed { envelope: Some(arrival.envelope) };
     let entry = entry(v1::entry::Kind::Signed(signed));
     Proposal { entry, answer: Some(arrival.answer), _permits: Some(arrival.permits) }
+}
+
+/// Whether more than the state is looked at before an instruction comes to the door.
+fn is_prepared(instruction: &v1::Instruction) -> bool {
+    let method = instruction.method.as_str();
+    let images = matches!(method, "stage" | "activate" | "rollback");
+    let votes = matches!(method, "member_set" | "member_remove" | "member_leave");
+    instruction.program_id == SYS && (images || votes)
 }
 
 /// An entry of now.
@@ -146,7 +128,18 @@ impl Core {
         }
         let permits = self.queue.enter(bytes)?;
         let batch = Batch::decode(&envelope)?;
-        self.check_images(&batch).await?;
+        if batch.instructions.iter().any(is_prepared) {
+            // What takes long, or others to ask, is done for those only who may have it.
+            if !is_verified {
+                verify(&envelope, &batch.author)?;
+            }
+            if let Admission::Decided(outcomes) = admit(self, &batch)? {
+                return Ok(outcomes);
+            }
+            self.check_quorum_left(&batch)?;
+            // Few come here: the future of all others need not be as large.
+            self.check_images(&batch).boxed().await?;
+        }
         let (answer, outcomes) = oneshot::channel();
         let arrival = Arrival { envelope, batch, is_verified, answer, permits };
         let arrivals = self.arrivals.get().ok_or_else(|| self.gone())?;
@@ -155,24 +148,47 @@ impl Core {
         outcomes.await.map_err(|_| self.gone())?
     }
 
-    /// Images to be staged are fetched, verified and compiled here, where it holds nobody up.
+    /// An image that is to be staged, or gone back to, is made ready here; one that is to be the active
+    /// one is ready on a quorum first.
     async fn check_images(self: &Arc<Self>, batch: &Batch) -> Result<()> {
         for instruction in &batch.instructions {
-            if instruction.program_id != SYS || instruction.method != "stage" {
-                continue;
+            match (instruction.program_id.as_str(), instruction.method.as_str()) {
+                (SYS, "stage") => {
+                    let stage: v1::Stage = decode("args of sys/stage", &instruction.args)?;
+                    self.make_ready(&Hash::try_from(stage.image.as_slice())?).await?;
+                }
+                (SYS, "activate") => {
+                    let activate: v1::Activate = decode("args of sys/activate", &instruction.args)?;
+                    self.quorum_has(&Hash::try_from(activate.image.as_slice())?).await?;
+                }
+                (SYS, "rollback") => {
+                    let rollback = decode("args of sys/rollback", &instruction.args)?;
+                    if let Some(hash) = self.goes_back_to(&rollback)? {
+                        self.make_ready(&hash).await?;
+                        self.quorum_has(&hash).await?;
+                    }
+                }
+                _ => {}
             }
-            let stage: v1::Stage = decode("args of sys/stage", &instruction.args)?;
-            let hash = Hash::try_from(stage.image.as_slice())?;
-            let core = Arc::clone(self);
-            let check = move || {
-                // Housekeeping leaves it alone until the entry is applied, and long after.
-                core.blobs.touch(&hash).map_err(Error::from)?;
-                core.images.check(&hash)
-            };
-            let checked = tokio::task::spawn_blocking(check).await;
-            checked.map_err(internal)??;
         }
         Ok(())
+    }
+
+    /// An image is fetched from another node if it is not here, verified and compiled, where it holds
+    /// nobody up.
+    async fn make_ready(self: &Arc<Self>, hash: &Hash) -> Result<()> {
+        match self.fetch_blob(hash).await {
+            // The check that follows says so.
+            Err(error) if error.kind != Kind::NotFound => return Err(error),
+            _ => {}
+        }
+        let (core, hash) = (Arc::clone(self), *hash);
+        let check = move || {
+            // Housekeeping leaves it alone until the entry is applied, and long after.
+            core.blobs.touch(&hash).map_err(Error::from)?;
+            core.images.check(&hash)
+        };
+        tokio::task::spawn_blocking(check).await.map_err(internal)?
     }
 
     fn gone(&self) -> Error {

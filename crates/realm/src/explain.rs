@@ -33,28 +33,6 @@ const PAGE_ENTRIES: u64 = 1_024;
 const PAGE_BYTES: usize = 8 << 20;
 /// Programs that may be nested, and one: an entry runs alone.
 const INSTANCES: u32 = 16;
-/// What was granted at the start beside what the founder has: no entry says so.
-pub(crate) const FOUNDING: &str = "founding";
-
-/// Keeps what [`Realm::create`] was given, so that the state of index 0 can be made again.
-pub(crate) fn keep_founding(store: &Store, grants: &[v1::Grant]) -> Result<()> {
-    let bytes: Vec<u8> = grants.iter().flat_map(Message::encode_length_delimited_to_vec).collect();
-    store.meta_put(FOUNDING, &bytes).map_err(internal)
-}
-
-fn founding(store: &Store) -> Result<Vec<v1::Grant>> {
-    let kept = store.meta_get(FOUNDING).map_err(internal)?.ok_or_else(|| {
-        Error::unavailable(
-            "grants of the start: not kept by the version that made this realm; name a snapshot with \
-             --snapshot",
-        )
-    })?;
-    let (mut bytes, mut grants) = (kept.as_slice(), Vec::new());
-    while !bytes.is_empty() {
-        grants.push(v1::Grant::decode_length_delimited(&mut bytes).map_err(internal)?);
-    }
-    Ok(grants)
-}
 
 impl Realm {
     /// Runs the entry at `index` again and says what it did. `snapshot` names one in the realm's
@@ -122,7 +100,7 @@ impl Realm {
         let from = base.index();
         let mut next = from + 1;
         loop {
-            self.core.stop.check()?;
+            // A realm that stopped keeps its log: what stopped it is worth explaining.
             if self.core.arrivals.get().is_none() {
                 return Err(Error::unavailable("explain: the node is shutting down"));
             }
@@ -232,7 +210,7 @@ impl Replay {
         let store = match base {
             Base::Genesis => {
                 let genesis = core.store.genesis();
-                let writes = genesis_writes(&genesis, &founding(&core.store)?)?;
+                let writes = genesis_writes(&genesis)?;
                 Store::create(&path, &genesis, writes).map_err(internal)?
             }
             Base::Snapshot { path: file, .. } => {

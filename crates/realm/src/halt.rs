@@ -15,6 +15,13 @@ impl Stop {
         let _ = self.0.set(reason);
     }
 
+    /// The same, where somebody wished it.
+    pub(crate) fn end(&self, reason: impl Into<String>) {
+        let reason = reason.into();
+        tracing::info!(%reason, "the realm ends here");
+        let _ = self.0.set(reason);
+    }
+
     pub(crate) fn reason(&self) -> Option<&str> {
         self.0.get().map(String::as_str)
     }

@@ -24,9 +24,11 @@ pub(crate) fn write(dir: &Path, id: &RealmId) -> Result<()> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(at)
 }
 
+/// The id that the directory has.
+///
 /// # Errors
-/// `unavailable` when the directory says that it holds another realm, or is of another version.
-pub(crate) fn check(dir: &Path, id: &RealmId) -> Result<()> {
+/// `unavailable` when it says none, or is of another version.
+pub(crate) fn read(dir: &Path) -> Result<RealmId> {
     let file = path(dir);
     let text = fs::read_to_string(&file).map_err(|e| {
         Error::unavailable(format!("{}: {e}; restore the directory", file.display()))
@@ -39,8 +41,17 @@ pub(crate) fn check(dir: &Path, id: &RealmId) -> Result<()> {
             file.display()
         )));
     }
-    match lines.next().unwrap_or_default() {
-        found if found == id.to_string() => Ok(()),
+    let found = lines.next().unwrap_or_default();
+    found
+        .parse()
+        .map_err(|e: Error| Error::unavailable(format!("{}: {}", file.display(), e.message)))
+}
+
+/// # Errors
+/// `unavailable` when the directory says that it holds another realm, or is of another version.
+pub(crate) fn check(dir: &Path, id: &RealmId) -> Result<()> {
+    match read(dir)? {
+        found if found == *id => Ok(()),
         found => Err(Error::unavailable(format!(
             "{}: the directory holds realm {found}, but this state is of realm {id}; use one of \
              the right realm",

@@ -4,24 +4,28 @@
 //! waits for that one compilation. What was compiled before comes from the sandbox's cache within
 //! milliseconds, on the thread that asks: a compilation under way holds up nobody else.
 
+mod kept;
+mod shelf;
+
+pub(crate) use kept::KeptImages;
+
 use althing_blobs::Blobs;
 use althing_machine::{Halt, Images};
 use althing_protocol::{Error, Hash, Result};
 use althing_sandbox::{Engine, Image, LoadError, Progress, limits::THREAD_STACK_BYTES};
 use schemars::JsonSchema;
 use serde::Serialize;
+use shelf::{Failure, Job, Shelf};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread,
-    time::Instant,
+    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
+    thread::{self, ThreadId},
+    time::{Duration, Instant},
 };
 
-/// Compiled images in memory; beyond it those that nobody holds are dropped.
-const READY_MAX: usize = 64;
-/// Failures that are remembered.
-const FAILURES_MAX: usize = 256;
+/// How often other nodes are asked for an image that apply needs.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Images that wait to be compiled; one more is refused.
 const WAITING_MAX: usize = 64;
 
@@ -34,31 +38,21 @@ pub(crate) struct NodeImages {
     engine: Engine,
     shelf: Mutex<Shelf>,
     changed: Condvar,
+    /// Where images come from that are not here.
+    source: OnceLock<Source>,
+    pub(crate) kept: KeptImages,
+    /// The thread that cannot go on without an image; all others can be told that there is none.
+    apply: OnceLock<ThreadId>,
 }
 
-#[derive(Default)]
-struct Shelf {
-    ready: HashMap<Hash, Arc<Image>>,
-    /// Why the last attempt failed. A refusal stays, a failure of this node may be tried again.
-    failures: BTreeMap<Hash, Failure>,
-    /// What waits or is being compiled.
-    jobs: HashMap<Hash, Arc<Job>>,
-    queue: VecDeque<Hash>,
-    /// Images that the realm ran when it was opened, and that nobody has tried yet.
-    first: BTreeSet<Hash>,
-    is_closed: bool,
-}
+/// Brings the bytes of an image into the blobs, if another node has them; waits for that.
+pub(crate) type Source = Box<dyn Fn(&Hash) -> Result<()> + Send + Sync>;
 
-#[derive(Clone)]
-enum Failure {
-    Refused(Error),
-    Node(Halt),
-}
-
-#[derive(Default)]
-struct Job {
-    progress: Arc<Progress>,
-    outcome: Mutex<Option<Loaded>>,
+/// What one try came to.
+enum Tried {
+    Ended(Loaded),
+    /// The bytes are on no node that answers now.
+    Nowhere(Error),
 }
 
 /// How far an image is on this node.
@@ -91,8 +85,10 @@ pub(crate) enum ImageState {
 }
 
 impl NodeImages {
-    pub(crate) fn new(blobs: Arc<Blobs>, engine: Engine) -> Self {
-        Self { blobs, engine, shelf: Mutex::default(), changed: Condvar::new() }
+    pub(crate) fn new(blobs: Arc<Blobs>, engine: Engine, kept: KeptImages) -> Self {
+        let (shelf, changed) = (Mutex::default(), Condvar::new());
+        let (source, apply) = (OnceLock::new(), OnceLock::new());
+        Self { blobs, engine, shelf, changed, source, kept, apply }
     }
 
     /// Begins to compile what is asked for; `first`, before anybody asks.
@@ -116,11 +112,32 @@ impl NodeImages {
             .map_err(|error| Error::unavailable(format!("thread althing-compile: {error}")))
     }
 
+    /// From now on, images that are not here are asked for there.
+    pub(crate) fn come_from(&self, source: Source) {
+        self.source.set(source).ok();
+    }
+
+    /// The calling thread is the one that applies.
+    pub(crate) fn apply_is_here(&self) {
+        self.apply.set(thread::current().id()).ok();
+    }
+
+    /// What apply waits for, if it does.
+    pub(crate) fn waits_for(&self) -> Option<String> {
+        self.shelf().waits_for.map(|hash| format!("it waits for image {hash}"))
+    }
+
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// Compiles nothing more, once what is under way is done.
+    /// It is in memory no more.
+    #[cfg(test)]
+    pub(crate) fn forget(&self, hash: &Hash) {
+        self.shelf().ready.remove(hash);
+    }
+
+    /// Compiles nothing more, once what is under way is done. Nobody waits for an image any more.
     pub(crate) fn close(&self) {
         self.shelf().is_closed = true;
         self.changed.notify_all();
@@ -172,6 +189,14 @@ impl NodeImages {
     /// `not-found` when it was not uploaded, `exhausted` when too many wait.
     pub(crate) fn prepare(&self, hash: &Hash) -> Result<ImageStatus> {
         self.check_present(hash)?;
+        self.prepare_from_anywhere(hash)
+    }
+
+    /// The same, for an image that may have to come from another node first.
+    ///
+    /// # Errors
+    /// `exhausted` when too many wait.
+    pub(crate) fn prepare_from_anywhere(&self, hash: &Hash) -> Result<ImageStatus> {
         if self.find(hash).is_none() {
             self.enqueue(hash, false)?;
         }
@@ -186,7 +211,11 @@ impl NodeImages {
         if self.find(hash).is_none() {
             self.check_present(hash)?;
         }
-        self.load(hash, false).map_err(crate::halt::internal)?.map(drop)
+        let loaded = self.load(hash, false).map_err(|halt| match self.shelf().is_closed {
+            true => crate::halt::stopped("it is shutting down"),
+            false => crate::halt::internal(halt),
+        });
+        loaded?.map(drop)
     }
 
     fn check_present(&self, hash: &Hash) -> Result<()> {
@@ -210,7 +239,7 @@ impl NodeImages {
         }
     }
 
-    /// The image, once it is compiled.
+    /// The image, once it is compiled. What is urgent is what apply waits for.
     fn load(&self, hash: &Hash, is_urgent: bool) -> Loaded {
         if let Some(found) = self.find(hash) {
             return Ok(found);
@@ -222,20 +251,28 @@ impl NodeImages {
         }
         let job = self.enqueue(hash, is_urgent).map_err(|error| Halt::new(error.message))?;
         let mut shelf = self.shelf();
-        loop {
-            if let Some(loaded) = &*job.outcome.lock().unwrap_or_else(PoisonError::into_inner) {
-                return loaded.clone();
+        let loaded = loop {
+            if let Some(loaded) = job.outcome() {
+                break loaded;
             }
             if shelf.is_closed {
-                return Err(Halt::new(format!("image {hash}: the realm ends")));
+                break Err(Halt::new(format!("image {hash}: the realm ends")));
             }
             shelf = self.changed.wait(shelf).unwrap_or_else(PoisonError::into_inner);
+        };
+        if is_urgent {
+            shelf.waits_for = None;
         }
+        loaded
     }
 
-    /// The job of compiling `hash`, begun or found.
+    /// The job of compiling `hash`, begun or found. One that is urgent does not end while the image is
+    /// nowhere: whoever ends a job sees, under the same lock, that apply waits for it.
     fn enqueue(&self, hash: &Hash, is_urgent: bool) -> Result<Arc<Job>> {
         let mut shelf = self.shelf();
+        if is_urgent {
+            shelf.waits_for = Some(*hash);
+        }
         if let Some(job) = shelf.jobs.get(hash) {
             let job = Arc::clone(job);
             if is_urgent && let Some(at) = shelf.queue.iter().position(|queued| queued == hash) {
@@ -259,20 +296,30 @@ impl NodeImages {
         Ok(job)
     }
 
-    /// Compiles what is asked for, until the realm ends.
+    /// Compiles what is asked for, until the realm ends. An image that is nowhere is asked for again
+    /// while apply waits for it.
     fn work(&self) {
         // The compiler's own threads are made by this one, and are as patient as it.
         crate::queries::yield_to_others();
         while let Some((hash, job)) = self.next() {
             let compile = || self.compile(&hash, &job.progress);
-            let loaded = catch_unwind(AssertUnwindSafe(compile)).unwrap_or_else(|_| {
-                Err(Halt::new(format!("image {hash}: the compiler panicked: a defect")))
+            let tried = catch_unwind(AssertUnwindSafe(compile)).unwrap_or_else(|_| {
+                let halt = Halt::new(format!("image {hash}: the compiler panicked: a defect"));
+                Tried::Ended(Err(halt))
             });
             let mut shelf = self.shelf();
-            shelf.keep(&hash, &loaded);
-            shelf.jobs.remove(&hash);
-            shelf.first.remove(&hash);
-            *job.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
+            let loaded = match tried {
+                Tried::Ended(loaded) => loaded,
+                Tried::Nowhere(error) if shelf.waits_for == Some(hash) && !shelf.is_closed => {
+                    tracing::warn!(%hash, %error, "apply waits for an image");
+                    shelf.queue.push_front(hash);
+                    let waited = self.changed.wait_timeout(shelf, ASK_AGAIN);
+                    drop(waited.unwrap_or_else(PoisonError::into_inner));
+                    continue;
+                }
+                Tried::Nowhere(error) => Err(missing(&hash, &format!(", and {}", error.message))),
+            };
+            shelf.end(&hash, &job, loaded);
             drop(shelf);
             self.changed.notify_all();
         }
@@ -293,19 +340,20 @@ impl NodeImages {
         }
     }
 
-    fn compile(&self, hash: &Hash, progress: &Arc<Progress>) -> Loaded {
+    fn compile(&self, hash: &Hash, progress: &Arc<Progress>) -> Tried {
         let begun = Instant::now();
         let took = || begun.elapsed().as_millis() as u64;
         if let Some(image) = self.engine.cached(hash) {
             tracing::info!(%hash, ms = took(), "image loaded");
-            return Ok(Ok(Arc::new(image)));
+            return Tried::Ended(Ok(Ok(Arc::new(image))));
         }
-        let bytes = self.blobs.get(hash).map_err(|e| Halt::new(format!("image {hash}: {e}")))?;
-        let bytes = bytes.ok_or_else(|| {
-            Halt::new(format!("image {hash}: missing on this node; upload it again, then restart"))
-        })?;
+        let bytes = match self.bytes(hash) {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(error)) => return Tried::Nowhere(error),
+            Err(halt) => return Tried::Ended(Err(halt)),
+        };
         tracing::info!(%hash, bytes = bytes.len(), "compiling an image");
-        match self.engine.compile(hash, &bytes, progress) {
+        Tried::Ended(match self.engine.compile(hash, &bytes, progress) {
             Ok(image) => {
                 let (_, functions) = progress.functions();
                 tracing::info!(%hash, functions, ms = took(), "image compiled");
@@ -316,6 +364,21 @@ impl NodeImages {
                 Ok(Err(error))
             }
             Err(LoadError::Halt(halt)) => Err(halt.into()),
+        })
+    }
+
+    /// The bytes of an image, from here or from another node. The inner error says that no node has
+    /// them now.
+    fn bytes(&self, hash: &Hash) -> Result<Result<Vec<u8>>, Halt> {
+        let here = || self.blobs.get(hash).map_err(|e| Halt::new(format!("image {hash}: {e}")));
+        loop {
+            if let Some(bytes) = here()? {
+                return Ok(Ok(bytes));
+            }
+            let Some(source) = self.source.get() else { return Err(missing(hash, "")) };
+            if let Err(error) = source(hash) {
+                return Ok(Err(error));
+            }
         }
     }
 
@@ -324,32 +387,19 @@ impl NodeImages {
     }
 }
 
-impl Shelf {
-    fn keep(&mut self, hash: &Hash, loaded: &Loaded) {
-        let failure = match loaded {
-            Ok(Ok(image)) => {
-                if self.ready.len() >= READY_MAX {
-                    self.ready.retain(|_, image| Arc::strong_count(image) > 1);
-                }
-                self.ready.insert(*hash, Arc::clone(image));
-                self.failures.remove(hash);
-                return;
-            }
-            Ok(Err(error)) => Failure::Refused(error.clone()),
-            Err(halt) => {
-                tracing::error!(%hash, %halt, "image not prepared");
-                Failure::Node(halt.clone())
-            }
-        };
-        if self.failures.len() >= FAILURES_MAX {
-            self.failures.pop_first();
-        }
-        self.failures.insert(*hash, failure);
-    }
+fn missing(hash: &Hash, why: &str) -> Halt {
+    Halt::new(format!("image {hash}: missing on this node{why}; upload it again, then restart"))
 }
 
 impl Images for NodeImages {
     fn image(&self, hash: &Hash) -> Loaded {
-        self.load(hash, true)
+        let is_apply = self.apply.get() == Some(&thread::current().id());
+        if is_apply {
+            self.kept.note(hash);
+        }
+        self.load(hash, is_apply)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,14 +9,17 @@
 //! ```
 //!
 //! The door runs what apply runs, on the state of now, and proposes nothing that would fail; the
-//! verdict at apply counts. Three threads of our own do what must not run on a reactor: the door
-//! (signatures), apply (guests), the flusher (disk).
+//! verdict at apply counts. Threads of our own do what must not run on a reactor: the door
+//! and the verifier (signatures), apply (guests), the flusher (disk).
 
 mod apply;
 mod authors;
 mod checkpoint;
+mod cluster;
+mod divergence;
 mod door;
 mod explain;
+mod fingerprint;
 mod flusher;
 mod halt;
 mod housekeeping;
@@ -29,19 +32,28 @@ mod proposer;
 mod queries;
 mod reads;
 mod realm;
+mod repair;
 mod replica;
 mod show;
 mod snapshot;
+mod start;
 mod status;
+#[cfg(test)]
+mod testing;
+pub mod transfer;
+mod verifier;
 mod verify;
 
 pub use althing_protocol::Need;
 pub use althing_sandbox::{Backend, Reservation};
 pub use althing_state::View;
+pub use cluster::{CatchUp, Identity};
+pub use divergence::{Beginning, ChainsShown, Divergence, ValuesShown};
 pub use logs::LoggedLine;
 pub use options::{Founding, Options};
 pub use reads::{Freshness, LogEntry};
 pub use realm::Realm;
+pub use repair::Repaired;
 pub use show::{
     BytesShown, CallShown, ChangeShown, GrantShown, InstructionShown, LogShown, ShownCheckpoint,
     ShownEntry, ShownEvent, ShownExplanation, ShownInstruction, ShownOutcome, show_entry,

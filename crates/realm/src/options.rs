@@ -1,5 +1,6 @@
 //! What can be chosen about a realm on this node. Nothing here may change an outcome.
 
+use crate::Identity;
 use althing_protocol::{PublicKey, v1};
 use althing_sandbox::{Backend, Reservation};
 use std::path::PathBuf;
@@ -9,6 +10,8 @@ use std::path::PathBuf;
 pub struct Options {
     /// The realm's directory.
     pub dir: PathBuf,
+    /// This node, as others meet it; none for a realm that stays alone.
+    pub identity: Option<Identity>,
     /// Envelopes between the door and their outcome, at most; one more is `exhausted`.
     pub queue_envelopes_max: usize,
     /// Their bytes, at most.
@@ -45,6 +48,7 @@ impl Options {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
+            identity: None,
             queue_envelopes_max: 4_096,
             queue_bytes_max: 64 << 20,
             disk_low_water_bytes: 256 << 20,
@@ -70,6 +74,8 @@ pub struct Founding {
     pub name: String,
     /// Holds every grant.
     pub founder: PublicKey,
+    /// The first node's own key: it is member 1, a voter.
+    pub node: PublicKey,
     /// Granted from the start beside that.
     pub grants: Vec<v1::Grant>,
 }

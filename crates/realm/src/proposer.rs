@@ -47,13 +47,13 @@ async fn propose(log: RealmLog, group: Vec<Proposal>) {
     }
     let mut results = match log.propose_all(entries).await {
         Ok(results) => results,
-        Err(error) => waiting.iter().map(|_| Err(error.clone())).collect(),
+        Err(refusal) => waiting.iter().map(|_| Err(refusal.clone())).collect(),
     }
     .into_iter();
     for (answer, permits) in waiting {
-        let result = results.next().unwrap_or_else(|| Err(unanswered()));
+        let result = results.next().unwrap_or_else(|| Err(unanswered().into()));
         if let Some(answer) = answer {
-            reply(answer, outcomes(result));
+            reply(answer, outcomes(result.map_err(Error::from)));
         }
         drop(permits);
     }

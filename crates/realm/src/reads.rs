@@ -35,7 +35,10 @@ impl Realm {
         self.core.stop.check()?;
         match read {
             Freshness::Local => {}
-            Freshness::Linearizable => drop(self.log.linearizable().await?),
+            Freshness::Linearizable => {
+                let index = self.core.read_index().await?;
+                self.core.reach(index).await?;
+            }
             Freshness::AtLeast(index) => self.core.reach(index).await?,
         }
         Ok(self.core.store.view())
@@ -97,7 +100,7 @@ impl Realm {
 }
 
 impl Core {
-    async fn reach(self: &Arc<Self>, index: u64) -> Result<()> {
+    pub(crate) async fn reach(self: &Arc<Self>, index: u64) -> Result<()> {
         let mut applied = self.applied.subscribe();
         match timeout(AT_LEAST_WAIT, applied.wait_for(|now| *now >= index)).await {
             Ok(Ok(_)) => Ok(()),

@@ -1,14 +1,15 @@
 //! Snapshots in files: saved from a running realm, restored into an empty directory.
 
-use crate::{Options, Realm, halt::internal, realm::state_path};
+use crate::{Options, Realm, cluster, halt::internal, realm::state_path};
 use althing_protocol::{Error, Result, realm_id};
-use althing_state::{CheckpointValues, snapshot};
+use althing_state::snapshot;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::{
     fs::{self, File},
     io::BufWriter,
     path::Path,
+    sync::Arc,
 };
 
 /// What a snapshot holds.
@@ -43,8 +44,9 @@ impl Realm {
     /// `conflict` when the file exists, or what the disk says.
     pub async fn save_snapshot(&self, path: &Path) -> Result<RestoredSnapshot> {
         let path = path.to_owned();
-        let view = self.core.store.view();
+        let core = Arc::clone(&self.core);
         let save = move || {
+            let held = core.flusher.hold(&core.store);
             let at = |e: &dyn std::fmt::Display| {
                 Error::unavailable(format!("snapshot {}: {e}", path.display()))
             };
@@ -52,7 +54,7 @@ impl Realm {
             let temp = tempfile::NamedTempFile::new_in(dir.unwrap_or(Path::new(".")));
             let temp = temp.map_err(|e| at(&e))?;
             let header =
-                snapshot::write(&view, BufWriter::new(temp.as_file())).map_err(|e| at(&e))?;
+                snapshot::write(held.view(), BufWriter::new(temp.as_file())).map_err(|e| at(&e))?;
             temp.as_file().sync_all().map_err(|e| at(&e))?;
             temp.persist_noclobber(&path).map_err(|e| match e.error.kind() {
                 std::io::ErrorKind::AlreadyExists => Error::conflict(format!(
@@ -104,22 +106,33 @@ fn restore_state(
     if let Some(replaced) = replaced {
         crate::identity::check(replaced, &realm_id(&header.genesis))?;
     }
+    let voter = only_voter(&header, file)?;
     let store = snapshot::restore(&state, open()?, None, &althing_state::Options::default());
     let store = store.map_err(broken)?;
     // From here on the chains are recomputed: `log verify` starts at this index.
-    let values = CheckpointValues {
-        index: header.applied.index,
-        entry_chain: header.applied.entry_chain,
-        result_chain: header.applied.result_chain,
-        state_hash: header.state_hash,
-    };
+    let values = header.applied.checkpoint(header.state_hash);
     store.checkpoint_put(&values).map_err(internal)?;
+    cluster::is_member(&store, voter, Default::default())?;
     store.meta_put(RESTORED, b"yes").map_err(internal)?;
     crate::identity::write(dir, &realm_id(&header.genesis))?;
     if let Some(replaced) = replaced {
         copy_dir(&replaced.join("blobs"), &dir.join("blobs")).map_err(|e| at(&e))?;
     }
     Ok(RestoredSnapshot::new(&header))
+}
+
+/// The member that the restored node is. Where others vote they have a realm of their own: going back
+/// alone would make two of one.
+fn only_voter(header: &snapshot::Header, file: &Path) -> Result<u64> {
+    let voters = althing_log::voters(&header.applied.membership).map_err(internal)?;
+    match voters.iter().collect::<Vec<_>>().as_slice() {
+        [only] => Ok(**only),
+        _ => Err(Error::conflict(format!(
+            "snapshot {}: members {voters:?} vote in it, and no single one goes back without the \
+             others; a damaged node among them comes back with `althing repair`, a lost one joins anew",
+            file.display()
+        ))),
+    }
 }
 
 /// Present until the log behind a restored state is begun.

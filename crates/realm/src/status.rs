@@ -1,6 +1,7 @@
 //! What an operator sees of a realm.
 
 use crate::Realm;
+use althing_log::Standing;
 use althing_protocol::{Result, v1};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -26,6 +27,28 @@ impl crate::realm::Core {
 }
 
 impl crate::realm::Core {
+    fn role(&self, standing: &Standing) -> &'static str {
+        match &standing.members {
+            members if members.voters.contains(&self.cluster.me) => "voter",
+            members if members.learners.contains(&self.cluster.me) => "learner",
+            _ => "none",
+        }
+    }
+
+    fn waits_for(&self, standing: &Standing) -> Option<String> {
+        if let Some((have, all)) = *self.cluster.received.borrow() {
+            return Some(format!("a snapshot, {have} of {all} bytes are here"));
+        }
+        if self.leader_in_reach(standing).is_none() {
+            return Some(match self.cluster.pulse.refusal() {
+                Some(refusal) => format!("a leader; another member says: {refusal}"),
+                None if self.role(standing) == "none" => "the leader to add it".into(),
+                None => "a leader; too few voters reach each other".into(),
+            });
+        }
+        self.unfit().map(|why| format!("being fit to lead: {why}"))
+    }
+
     fn guests(&self) -> Guests {
         let engine = self.images.engine();
         let (ready, preparing) = self.images.counts();
@@ -53,8 +76,20 @@ pub struct Status {
     pub semantics: u32,
     /// Why it stopped on this node, if it did.
     pub stopped: Option<String>,
+    /// What this node waits for before it can do all that it is there for, if it does.
+    pub waits_for: Option<String>,
+    /// This node's number among the members.
+    pub member: u64,
+    /// What it is in the log: `voter` or `learner`, or `none` before it is added.
+    pub role: String,
     /// Whether this node leads.
     pub leads: bool,
+    /// The member that leads, as far as this node knows.
+    pub leader: Option<u64>,
+    /// Members that vote.
+    pub voters: u64,
+    /// Members that follow without a vote.
+    pub learners: u64,
     /// Current term.
     pub term: u64,
     /// Index of the last entry applied.
@@ -113,7 +148,7 @@ impl Realm {
     /// `unavailable` when the log is closed.
     pub fn status(&self) -> Result<Status> {
         let core = &self.core;
-        let log = self.log.metrics();
+        let (log, standing) = (self.log.metrics(), self.log.standing());
         let view = core.store.view();
         let applied = view.applied();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -123,8 +158,14 @@ impl Realm {
             founder: data_encoding::HEXLOWER.encode(&core.genesis.founder),
             semantics: core.genesis.semantics,
             stopped: self.stopped(),
-            leads: log.leads,
-            term: log.term,
+            waits_for: core.waits_for(&standing),
+            member: core.cluster.me,
+            role: core.role(&standing).to_owned(),
+            leads: standing.leads,
+            leader: core.leader_in_reach(&standing),
+            voters: standing.members.voters.len() as u64,
+            learners: standing.members.learners.len() as u64,
+            term: standing.term,
             index: applied.index,
             durable_index: core.store.durable().index,
             first_kept: log.first_kept.unwrap_or(applied.index + 1),

@@ -97,7 +97,8 @@ impl Realm {
         if entry_chain != target.entry_chain || result_chain != target.result_chain {
             return Err(Error::internal(format!(
                 "log up to entry {}: its chains are {entry_chain} and {result_chain}, the state \
-                 has {} and {}; restore this node from a snapshot",
+                 has {} and {}; restore this node from a snapshot, or by `althing repair` from \
+                 another member",
                 target.index, target.entry_chain, target.result_chain
             )));
         }

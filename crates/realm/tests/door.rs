@@ -56,6 +56,42 @@ async fn bad_envelopes_are_refused_and_leave_no_entry() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_stage_makes_nobody_fetch_or_compile() {
+    let world = World::new().await;
+    let session = world.session(&world.founder, 1).await;
+    // To look at it is to find that it is no component.
+    let image = world.realm.blobs().put(b"no component").unwrap().0.to_vec();
+    let manifest = Some(v1::Manifest::default());
+    let stage = v1::Stage { program: "p".into(), image, manifest, signature: None };
+    let stage = || vec![sys::stage(&stage)];
+    let good = world.envelope(&world.founder, session, 1, stage());
+    let mut forged = good.clone();
+    forged.signature[0] ^= 1;
+    let stranger = world.envelope(&key(9), 1, 1, stage());
+    for (envelope, kind, words) in [
+        (good, Kind::Invalid, "not WebAssembly"),
+        (forged, Kind::Denied, "signature"),
+        (stranger, Kind::NotFound, "session 1"),
+    ] {
+        let error = world.realm.submit(envelope).await.unwrap_err();
+        assert_eq!(error.kind, kind, "{error}");
+        assert!(error.message.contains(words), "{error}");
+    }
+    // A key with a session, and without this grant.
+    let grant = v1::Grant {
+        subject: format!("key:{}", key(8).public()),
+        program: "sys".into(),
+        method: "put".into(),
+        ..v1::Grant::default()
+    };
+    output(&world.run(sys::grant(&grant)).await);
+    let session = world.session(&key(8), 1).await;
+    let error = world.realm.submit(world.envelope(&key(8), session, 1, stage())).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Denied, "{error}");
+    world.realm.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_says_when_to_come_again() {
     let World { dir, founder, realm } = World::new().await;
     realm.shutdown().await.unwrap();
@@ -103,6 +139,12 @@ async fn a_disk_below_its_low_water_mark_takes_no_writes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_whose_instructions_are_refused_goes_on() {
     let world = World::new().await;
+    output(&world.run(sys::put("/a", "0")).await);
+    // One that nobody waits for any more is refused as well: its number comes back, too.
+    let unknown = v1::Instruction::new("nobody", "x", Vec::new());
+    let mut left = Box::pin(world.realm.submit_as(&world.founder, vec![unknown]));
+    assert!(futures::poll!(left.as_mut()).is_pending(), "it is on its way");
+    drop(left);
     // More refusals than the window has numbers: none of them may be used up.
     for _ in 0..(limits::SESSION_WINDOW + 10) {
         let unknown = v1::Instruction::new("nobody", "x", Vec::new());

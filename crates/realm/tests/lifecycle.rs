@@ -4,8 +4,8 @@
 mod common;
 
 use althing_protocol::{Kind, sys};
-use althing_realm::{Founding, Freshness, Realm, VerifyRange};
-use common::{World, key, options, output};
+use althing_realm::{Freshness, Realm, VerifyRange};
+use common::{World, founding, key, options, output};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_is_there_after_a_restart() {
@@ -32,8 +32,7 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_realm_in_a_directory_is_refused() {
     let world = World::new().await;
-    let founding = Founding { name: "b".into(), founder: key(2).public(), grants: Vec::new() };
-    let error = Realm::create(&options(&world.dir), founding).unwrap_err();
+    let error = Realm::create(&options(&world.dir), founding(&key(2))).unwrap_err();
     assert_eq!(error.kind, Kind::Conflict);
     let error = Realm::open(options(&world.dir)).await.unwrap_err();
     assert_eq!(error.kind, Kind::Unavailable, "it is open already: {error}");

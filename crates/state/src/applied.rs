@@ -1,6 +1,6 @@
 //! How far the log is applied.
 
-use althing_protocol::{Hash, limits, realm_id};
+use althing_protocol::{CheckpointValues, Hash, limits, realm_id};
 use std::sync::Arc;
 
 /// The last applied position, and the two chains at it; durable together with its writes.
@@ -41,6 +41,16 @@ impl Applied {
             entry_chain: start,
             result_chain: start,
             membership: Arc::from([]),
+        }
+    }
+
+    /// What a checkpoint says of a state of this hash, at this position.
+    pub fn checkpoint(&self, state_hash: Hash) -> CheckpointValues {
+        CheckpointValues {
+            index: self.index,
+            entry_chain: self.entry_chain,
+            result_chain: self.result_chain,
+            state_hash,
         }
     }
 

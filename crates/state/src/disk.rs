@@ -1,7 +1,7 @@
 //! The part of a view that lies on disk: one read transaction, its tables opened once.
 
 use crate::{
-    Applied, Key, StateError, Value,
+    Applied, Fingerprint, Key, StateError, Value,
     digest::StateSum,
     engine::Engine,
     error::guarded,
@@ -76,7 +76,19 @@ impl Disk {
             let Some(row) = tables.results.get(index)? else {
                 return Ok(None);
             };
-            Ok(Some(unseal("results", &index.to_le_bytes(), row.value())?.to_vec()))
+            let row = unseal("results", &index.to_le_bytes(), row.value())?;
+            Ok(Some(Fingerprint::split(index, row)?.1.to_vec()))
+        })
+    }
+
+    /// The chains of the last entry with a result up to `index`.
+    pub(crate) fn fingerprint(&self, index: u64) -> Result<Option<Fingerprint>, StateError> {
+        self.read(|tables| {
+            let Some((at, row)) = tables.results.range(..=index)?.next_back().transpose()? else {
+                return Ok(None);
+            };
+            let row = unseal("results", &at.value().to_le_bytes(), row.value())?;
+            Ok(Some(Fingerprint::split(at.value(), row)?.0))
         })
     }
 

@@ -20,7 +20,10 @@ pub enum StateError {
     #[error("state: the file is in use; stop the other process that has it open")]
     Locked,
     /// The file is not a store of ours.
-    #[error("state: not an Althing state file: {0}; restore it from a backup or a snapshot")]
+    #[error(
+        "state: not an Althing state file: {0}; restore it from a backup or a snapshot, or from \
+         another member by `althing repair --from KEY@HOST:PORT`"
+    )]
     NotOurs(String),
     /// A newer program wrote the file.
     #[error("state: format version {found}, this program reads up to {known}; use a newer program")]
@@ -31,7 +34,10 @@ pub enum StateError {
         known: u32,
     },
     /// Bytes on disk are not those we wrote.
-    #[error("state: damaged: {0}; restore it from a snapshot, or delete it and replay the log")]
+    #[error(
+        "state: damaged: {0}; restore it from a snapshot, or from another member by `althing repair \
+         --from KEY@HOST:PORT`"
+    )]
     Corrupt(String),
     /// The store closed this view because it was held too long.
     #[error("state: this view (generation {0}) was held too long and is closed; take a new one")]
@@ -64,10 +70,16 @@ impl StateError {
 /// Unless it is repairing, redb does not verify a page's checksum, and panics when the page makes no
 /// sense. Whatever the panic left behind in the engine is not used: an error here stops the realm.
 pub(crate) fn guarded<T>(f: impl FnOnce() -> Result<T, StateError>) -> Result<T, StateError> {
+    guarded_as(f)
+}
+
+/// [`guarded`], for what fails in more ways.
+pub(crate) fn guarded_as<T, E: From<StateError>>(f: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason");
-        Err(StateError::Corrupt(format!("the storage engine cannot read a page: {text}")))
+        let what = format!("the storage engine cannot read a page: {text}");
+        Err(StateError::Corrupt(what).into())
     })
 }
 

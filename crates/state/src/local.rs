@@ -1,45 +1,43 @@
-//! What belongs to one node and is not hashed: checkpoint values and small blobs.
+//! What belongs to one node and is not hashed: the values of checkpoints that it computed itself, and
+//! small blobs.
 
 use crate::{
-    StateError, Store,
+    CheckpointValues, StateError, Store,
     error::guarded,
     tables::{CHECKPOINTS, META, seal, unseal, write},
 };
 use althing_protocol::Hash;
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
 
-/// The three values of a checkpoint that this node computed itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CheckpointValues {
-    /// The entry they hold after.
-    pub index: u64,
-    /// Chain over entries.
-    pub entry_chain: Hash,
-    /// Chain over results.
-    pub result_chain: Hash,
-    /// Hash of the state.
-    pub state_hash: Hash,
+fn decode_checkpoint(index: u64, row: &[u8]) -> Result<CheckpointValues, StateError> {
+    let bytes = unseal("checkpoints", &index.to_le_bytes(), row)?;
+    let hash = |at: usize| {
+        let bytes = bytes.get(at..at + 32).and_then(|bytes| Hash::try_from(bytes).ok());
+        bytes.ok_or_else(|| StateError::Corrupt(format!("checkpoint {index} is too short")))
+    };
+    let (entry_chain, result_chain, state_hash) = (hash(0)?, hash(32)?, hash(64)?);
+    Ok(CheckpointValues { index, entry_chain, result_chain, state_hash })
 }
 
-impl CheckpointValues {
-    fn encode(&self) -> [u8; 96] {
-        let mut bytes = [0; 96];
-        let hashes = [self.entry_chain, self.result_chain, self.state_hash];
-        for (chunk, hash) in bytes.chunks_exact_mut(32).zip(hashes) {
-            chunk.copy_from_slice(&hash.0);
-        }
-        bytes
-    }
+pub(crate) fn write_checkpoint(
+    txn: &WriteTransaction,
+    values: &CheckpointValues,
+) -> Result<(), StateError> {
+    let hashes = [values.entry_chain.0, values.result_chain.0, values.state_hash.0].concat();
+    let mut row = Vec::new();
+    let row = seal(&mut row, &values.index.to_le_bytes(), &hashes);
+    txn.open_table(CHECKPOINTS)?.insert(values.index, row)?;
+    Ok(())
+}
 
-    fn decode(index: u64, row: &[u8]) -> Result<Self, StateError> {
-        let bytes = unseal("checkpoints", &index.to_le_bytes(), row)?;
-        let hash = |at: usize| {
-            let bytes = bytes.get(at..at + 32).and_then(|bytes| Hash::try_from(bytes).ok());
-            bytes.ok_or_else(|| StateError::Corrupt(format!("checkpoint {index} is too short")))
-        };
-        let (entry_chain, result_chain, state_hash) = (hash(0)?, hash(32)?, hash(64)?);
-        Ok(Self { index, entry_chain, result_chain, state_hash })
-    }
+pub(crate) fn write_meta(
+    txn: &WriteTransaction,
+    name: &str,
+    bytes: &[u8],
+) -> Result<(), StateError> {
+    let mut row = Vec::new();
+    txn.open_table(META)?.insert(name, seal(&mut row, name.as_bytes(), bytes))?;
+    Ok(())
 }
 
 /// Each of these writes is durable when it returns, and waits for a flush under way.
@@ -49,12 +47,7 @@ impl Store {
     /// # Errors
     /// When the disk fails.
     pub fn checkpoint_put(&self, values: &CheckpointValues) -> Result<(), StateError> {
-        self.write_local(|txn| {
-            let mut row = Vec::new();
-            let row = seal(&mut row, &values.index.to_le_bytes(), &values.encode());
-            txn.open_table(CHECKPOINTS)?.insert(values.index, row)?;
-            Ok(())
-        })
+        self.write_local(|txn| write_checkpoint(txn, values))
     }
 
     /// The values kept for the checkpoint at `index`.
@@ -64,7 +57,7 @@ impl Store {
     pub fn checkpoint_get(&self, index: u64) -> Result<Option<CheckpointValues>, StateError> {
         self.read_local(|txn| {
             let row = txn.open_table(CHECKPOINTS)?.get(index)?;
-            row.map(|row| CheckpointValues::decode(index, row.value())).transpose()
+            row.map(|row| decode_checkpoint(index, row.value())).transpose()
         })
     }
 
@@ -76,8 +69,7 @@ impl Store {
         self.read_local(|txn| {
             let table = txn.open_table(CHECKPOINTS)?;
             let last = table.last()?;
-            last.map(|(index, row)| CheckpointValues::decode(index.value(), row.value()))
-                .transpose()
+            last.map(|(index, row)| decode_checkpoint(index.value(), row.value())).transpose()
         })
     }
 
@@ -105,11 +97,7 @@ impl Store {
     /// # Errors
     /// When the disk fails.
     pub fn meta_put(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
-        self.write_local(|txn| {
-            let mut row = Vec::new();
-            txn.open_table(META)?.insert(name, seal(&mut row, name.as_bytes(), bytes))?;
-            Ok(())
-        })
+        self.write_local(|txn| write_meta(txn, name, bytes))
     }
 
     pub(crate) fn read_local<T>(

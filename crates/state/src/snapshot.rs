@@ -14,14 +14,14 @@
 //! Two snapshots of the same state at the same entry hold the same header and pairs; compressed
 //! bytes depend on the library's version and are not compared.
 //!
-//! [`restore`] believes nothing: lengths are bounded by the limits before anything is allocated,
+//! A reader believes nothing: lengths are bounded by the limits before anything is allocated,
 //! keys must ascend, the check must match, and the state hash is added up from the pairs. It says
 //! that the *stream* is whole. That the state hash is the realm's own is for the caller to compare
 //! with a checkpoint it trusts.
 
 use crate::{
-    Applied, KEYSPACE_BYTES_MAX, Key, Options, StateError, Store, Value, View, key::shown,
-    scope::check_pair, tables,
+    Applied, KEYSPACE_BYTES_MAX, Key, Options, StateError, Store, Value, View, digest::StateSum,
+    key::shown, scope::check_pair, tables,
 };
 use althing_protocol::{Hash, limits};
 use std::{
@@ -166,24 +166,54 @@ pub fn restore(
     genesis: Option<&[u8]>,
     options: &Options,
 ) -> Result<Store> {
-    let mut input = Hashing::new(BufReader::new(input));
-    let header = Header::read(&mut input)?;
-    if let Some(expected) = genesis.filter(|genesis| *genesis != header.genesis) {
-        return Err(SnapshotError::OtherRealm {
-            found: althing_protocol::realm_id(&header.genesis),
-            expected: althing_protocol::realm_id(expected),
-        });
-    }
+    let unpacking = Unpacking::begin(input, genesis)?;
+    let header = unpacking.header.clone();
     Store::build(path, options, |db| {
-        tables::initialise(db, &header.genesis, &header.applied, |filler| {
-            read_pairs(input, header.pairs, |key, value| Ok(filler.put(key, value)?))?;
-            let (computed, claimed) = (filler.sum.hash(), header.state_hash);
-            if computed != claimed {
-                return Err(SnapshotError::StateHash { computed, claimed });
-            }
-            Ok(())
-        })
+        tables::initialise(db, &header.genesis, &header.applied, |filler| unpacking.fill(filler))
     })
+}
+
+/// Reads the whole of a snapshot and keeps nothing: all that [`restore`] and
+/// [`Tip::replace`](crate::Tip::replace) would refuse is refused.
+///
+/// # Errors
+/// What is wrong with the snapshot.
+pub fn check(input: impl Read, genesis: Option<&[u8]>) -> Result<Header> {
+    let Unpacking { header, input } = Unpacking::begin(input, genesis)?;
+    let mut sum = StateSum::empty();
+    read_pairs(input, header.pairs, |key, value| {
+        sum.add(key, value);
+        Ok(())
+    })?;
+    header.expect(&sum)?;
+    Ok(header)
+}
+
+/// A snapshot whose header is read.
+pub(crate) struct Unpacking<R> {
+    pub(crate) header: Header,
+    input: Hashing<BufReader<R>>,
+}
+
+impl<R: Read> Unpacking<R> {
+    /// Reads the header; with `genesis`, that of another realm is refused.
+    pub(crate) fn begin(input: R, genesis: Option<&[u8]>) -> Result<Self> {
+        let mut input = Hashing::new(BufReader::new(input));
+        let header = Header::read(&mut input)?;
+        if let Some(expected) = genesis.filter(|genesis| *genesis != header.genesis) {
+            return Err(SnapshotError::OtherRealm {
+                found: althing_protocol::realm_id(&header.genesis),
+                expected: althing_protocol::realm_id(expected),
+            });
+        }
+        Ok(Self { header, input })
+    }
+
+    /// Fills a store with all its pairs, which must be what the header promises.
+    pub(crate) fn fill(self, filler: &mut tables::Filler<'_>) -> Result<()> {
+        read_pairs(self.input, self.header.pairs, |key, value| Ok(filler.put(key, value)?))?;
+        self.header.expect(&filler.sum)
+    }
 }
 
 /// Reads the frame and all after it.
@@ -230,6 +260,14 @@ fn read_pair(frame: &mut impl Read) -> Result<(Key, Value)> {
 }
 
 impl Header {
+    fn expect(&self, sum: &StateSum) -> Result<()> {
+        let (computed, claimed) = (sum.hash(), self.state_hash);
+        match computed == claimed {
+            true => Ok(()),
+            false => Err(SnapshotError::StateHash { computed, claimed }),
+        }
+    }
+
     fn write(&self, out: &mut impl Write) -> Result<()> {
         write_block(out, &self.genesis)?;
         write_block(out, &self.applied.encode())?;

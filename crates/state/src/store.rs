@@ -5,10 +5,9 @@ use crate::{
     disk::Disk,
     engine::Engine,
     error::guarded,
-    merge::Layer,
     scope::check_pair,
     tables,
-    view::{Base, Layers, Results},
+    view::{Base, Layers},
 };
 use althing_protocol::Hash;
 use arc_swap::ArcSwap;
@@ -158,14 +157,8 @@ impl Store {
         let db = Arc::new(db);
         let disk = Arc::new(Disk::open(&db, 0)?);
         let base = Base { disk, frozen: None };
-        let layers = Layers {
-            base: base.clone(),
-            fresh: Layer::new(),
-            results: Results::new(),
-            applied: Arc::clone(&base.disk.applied),
-        };
         let shared = Shared {
-            published: ArcSwap::from_pointee(layers),
+            published: ArcSwap::from_pointee(Layers::of(base.clone())),
             policy: options.flush,
             results_floor: AtomicU64::new(0),
             disks: Mutex::new(vec![Arc::downgrade(&base.disk)]),
@@ -268,14 +261,27 @@ impl Shared {
         self.disks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Counts `disk` among the generations.
+    fn enlist(&self, disk: Disk) -> Arc<Disk> {
+        let disk = Arc::new(disk);
+        let mut disks = self.lock_disks();
+        disks.retain(|disk| disk.strong_count() > 0);
+        disks.push(Arc::downgrade(&disk));
+        disk
+    }
+
+    /// Another state is on disk: new views read it, and nothing else.
+    pub(crate) fn replaced(&self, disk: Disk) -> Base {
+        let disk = self.enlist(disk);
+        let mut base = self.lock_base();
+        *base = Base { disk, frozen: None };
+        self.published.store(Arc::new(Layers::of(base.clone())));
+        base.clone()
+    }
+
     /// The frozen part is on disk: `disk` takes its place in new views.
     pub(crate) fn flushed(&self, disk: Disk) {
-        let disk = Arc::new(disk);
-        {
-            let mut disks = self.lock_disks();
-            disks.retain(|disk| disk.strong_count() > 0);
-            disks.push(Arc::downgrade(&disk));
-        }
+        let disk = self.enlist(disk);
         let mut base = self.lock_base();
         *base = Base { disk, frozen: None };
         let published = self.published.load();

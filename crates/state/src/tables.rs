@@ -8,7 +8,7 @@
 //! |---|---|---|---|
 //! | `head` | name (string) | see below | what the file is, and where the state in it stands |
 //! | `state` | keyspace ‖ 0 ‖ key | value | the replicated pairs: all that the state hash covers |
-//! | `results` | index (u64) | encoded `Result` | outcomes of the entries kept, local to the node |
+//! | `results` | index (u64) | entry chain ‖ result chain ‖ encoded `Result` | outcomes of the entries kept, and the chains after each; local to the node |
 //! | `checkpoints` | index (u64) | entry chain ‖ result chain ‖ state hash | written by the realm, each in a transaction of its own |
 //! | `meta` | name (string) | any bytes | small things of the node, each in a transaction of its own |
 //!
@@ -29,9 +29,11 @@
 //! - `sum`: the state's homomorphic sum, 1,024 u16 little-endian. Its hash is the state hash.
 //!
 //! `head`, `state` and `results` change together or not at all: after power loss the file holds
-//! the state of one boundary with its position, chains, sum and results.
+//! the state of one boundary with its position, chains, sum and results. A state that a snapshot
+//! replaces goes in the one transaction in which the other comes, its results and checkpoints with
+//! it: the pages of the old one are free for later writes once no view reads them any more.
 
-use crate::{Applied, Key, StateError, digest::StateSum, key::shown};
+use crate::{Applied, Key, StateError, digest::StateSum, key::shown, local};
 use redb::{Database, Durability, ReadTransaction, Table, TableDefinition, WriteTransaction};
 
 /// Version of the layout.
@@ -122,12 +124,50 @@ pub(crate) fn initialise<E: From<StateError>>(
 ) -> Result<(), E> {
     write(db, |txn| {
         create_tables(txn, genesis)?;
-        let state = txn.open_table(STATE).map_err(StateError::from)?;
-        let mut filler = Filler { state, row: Vec::new(), sum: StateSum::empty() };
-        fill(&mut filler)?;
-        write_position(txn, applied, &filler.sum)?;
+        fill_state(txn, applied, fill).map(drop)
+    })
+}
+
+/// Puts another state in the place of this one in one transaction: nothing changes if `fill`
+/// fails. Results and checkpoints of the old state go with it; the values at `applied` become a
+/// checkpoint. Blobs of the node stay, and those of `meta` are written.
+pub(crate) fn replace<E: From<StateError>>(
+    db: &Database,
+    applied: &Applied,
+    meta: &[(&str, &[u8])],
+    fill: impl FnOnce(&mut Filler<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    write(db, |txn| {
+        clear(txn)?;
+        let sum = fill_state(txn, applied, fill)?;
+        local::write_checkpoint(txn, &applied.checkpoint(sum.hash()))?;
+        for (name, bytes) in meta {
+            local::write_meta(txn, name, bytes)?;
+        }
         Ok(())
     })
+}
+
+fn fill_state<E: From<StateError>>(
+    txn: &WriteTransaction,
+    applied: &Applied,
+    fill: impl FnOnce(&mut Filler<'_>) -> Result<(), E>,
+) -> Result<StateSum, E> {
+    let state = txn.open_table(STATE).map_err(StateError::from)?;
+    let mut filler = Filler { state, row: Vec::new(), sum: StateSum::empty() };
+    fill(&mut filler)?;
+    write_position(txn, applied, &filler.sum)?;
+    Ok(filler.sum)
+}
+
+/// Drops what belongs to the state that is there.
+fn clear(txn: &WriteTransaction) -> Result<(), StateError> {
+    txn.delete_table(STATE)?;
+    txn.delete_table(RESULTS)?;
+    txn.delete_table(CHECKPOINTS)?;
+    txn.open_table(RESULTS)?;
+    txn.open_table(CHECKPOINTS)?;
+    Ok(())
 }
 
 fn create_tables(txn: &WriteTransaction, genesis: &[u8]) -> Result<(), StateError> {

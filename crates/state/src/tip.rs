@@ -1,14 +1,18 @@
 //! The head of the state: what the one apply thread changes.
 
 use crate::{
-    Applied, View, Writes,
+    Applied, Fingerprint, View, Writes,
+    disk::Disk,
+    error::guarded_as,
     flush::Load,
     merge::Layer,
+    snapshot::{Header, SnapshotError, Unpacking},
     store::Shared,
+    tables,
     view::{Base, Frozen, Layers, Results},
     writes::weight,
 };
-use std::{fmt, mem, sync::Arc};
+use std::{fmt, io, mem, sync::Arc};
 
 /// The single writer's head. Only one exists at a time.
 ///
@@ -22,6 +26,8 @@ pub struct Tip {
     results: Results,
     applied: Arc<Applied>,
     load: Load,
+    /// The result of the entry that has no position yet.
+    recorded: Option<(u64, Vec<u8>)>,
     /// Something was merged or recorded that `applied` does not cover yet.
     unplaced: bool,
 }
@@ -41,7 +47,8 @@ impl Tip {
             instructions: results.len() as u64,
         };
         let applied = Arc::clone(&published.applied);
-        Self { shared, base, fresh, results, applied, load, unplaced: false }
+        let (recorded, unplaced) = (None, false);
+        Self { shared, base, fresh, results, applied, load, recorded, unplaced }
     }
 
     /// The head itself, published or not.
@@ -76,18 +83,17 @@ impl Tip {
         self.load.entries = self.fresh.len();
     }
 
-    /// Keeps the encoded result of the entry at `index`. It becomes durable with the entry's
+    /// Keeps the encoded result of the entry at `index`, and with it the chains that
+    /// [`set_applied`](Self::set_applied) gives that entry. It becomes durable with the entry's
     /// writes, and is local: no hash covers it here, the chain of results does.
     ///
     /// # Panics
-    /// When that entry is applied already.
-    pub fn record(&mut self, index: u64, result: impl Into<Arc<[u8]>>) {
+    /// When that entry is applied already, or another one is not ended.
+    pub fn record(&mut self, index: u64, result: impl Into<Vec<u8>>) {
         assert!(index > self.applied.index, "entry {index} is applied already");
-        let result = result.into();
+        let before = self.recorded.replace((index, result.into()));
+        assert!(before.is_none(), "an entry before {index} is not ended");
         self.unplaced = true;
-        self.load.bytes += result.len();
-        self.load.instructions += 1;
-        self.results.insert(index, result);
     }
 
     /// Tells the flush policy that an entry held more than one instruction.
@@ -98,10 +104,17 @@ impl Tip {
     /// Ends an entry: all that was merged and recorded belongs to it and those before.
     ///
     /// # Panics
-    /// When the position goes back.
+    /// When the position goes back, or is not that of the entry whose result was recorded.
     pub fn set_applied(&mut self, applied: Applied) {
         let (from, to) = (self.applied.index, applied.index);
         assert!(to >= from, "applied index goes back from {from} to {to}");
+        if let Some((index, result)) = self.recorded.take() {
+            assert!(index == to, "entry {to} ends with the result of entry {index}");
+            let row = Fingerprint::before(&applied, &result);
+            self.load.bytes += row.len();
+            self.load.instructions += 1;
+            self.results.insert(index, row.into());
+        }
         self.applied = Arc::new(applied);
         self.unplaced = false;
     }
@@ -151,6 +164,47 @@ impl Tip {
         }
         self.publish_over(&base);
         freezes
+    }
+
+    /// Puts the state of a snapshot of this realm in the place of this one: durably, in one step,
+    /// wherever a crash falls. What was not flushed goes with the old state, and so do its results
+    /// and checkpoints; the values at the snapshot's position are the first checkpoint of the new
+    /// one. Blobs of the node stay, and those of `meta` are written in the same step.
+    ///
+    /// Views taken before stay what they are until they [expire](crate::Store::expire_views). The
+    /// snapshot is read as a stream. On disk both states need room at once.
+    ///
+    /// # Errors
+    /// What is wrong with the snapshot: then everything is as before. When the disk fails, what is
+    /// durable is unknown until the store is opened again: the realm must stop.
+    ///
+    /// # Panics
+    /// In the middle of an entry, or while the flusher has work.
+    pub fn replace(
+        &mut self,
+        input: impl io::Read,
+        meta: &[(&str, &[u8])],
+    ) -> Result<Header, SnapshotError> {
+        assert!(!self.unplaced, "writes without a position: set_applied ends an entry");
+        let shared = Arc::clone(&self.shared);
+        let disk = shared.base().disk;
+        assert!(!shared.is_flushing(), "the flusher writes the state that is to be replaced");
+        let unpacking = Unpacking::begin(input, Some(&disk.genesis))?;
+        let header = unpacking.header.clone();
+        guarded_as(|| {
+            let fill = |filler: &mut tables::Filler<'_>| unpacking.fill(filler);
+            tables::replace(&shared.db, &header.applied, meta, fill)
+        })?;
+
+        let disk = Disk::open(&shared.db, disk.generation + 1)?;
+        assert!(*disk.applied == header.applied, "only flushes write positions");
+        self.fresh = Layer::new();
+        self.results = Results::new();
+        self.applied = Arc::clone(&disk.applied);
+        self.load = Load::default();
+        self.base = shared.replaced(disk);
+        tracing::info!(index = header.applied.index, pairs = header.pairs, "state replaced");
+        Ok(header)
     }
 }
 

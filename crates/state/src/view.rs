@@ -1,7 +1,7 @@
 //! What readers hold: the state at one moment.
 
 use crate::{
-    Applied, Key, Range, StateError, Value, Writes,
+    Applied, Fingerprint, Key, Range, StateError, Value, Writes,
     digest::StateSum,
     disk::Disk,
     gaps::{Gaps, Run},
@@ -12,7 +12,7 @@ use althing_protocol::Hash;
 use imbl::OrdMap;
 use std::{cell::RefCell, fmt, ops::Bound, sync::Arc};
 
-/// Encoded results by index, not on disk yet.
+/// Results by index with the chains before them, not on disk yet.
 pub(crate) type Results = OrdMap<u64, Arc<[u8]>>;
 
 /// What the flusher is writing: complete up to one entry, and no longer changing.
@@ -35,6 +35,14 @@ pub(crate) struct Layers {
     pub(crate) fresh: Layer,
     pub(crate) results: Results,
     pub(crate) applied: Arc<Applied>,
+}
+
+impl Layers {
+    /// What is on disk, without anything over it.
+    pub(crate) fn of(base: Base) -> Self {
+        let applied = Arc::clone(&base.disk.applied);
+        Self { base, fresh: Layer::new(), results: Results::new(), applied }
+    }
 }
 
 /// The whole state after one entry. It never changes, and cloning it is cheap.
@@ -194,8 +202,26 @@ impl View {
         let Layers { base, results, .. } = &*self.0;
         let frozen = || base.frozen.as_ref().and_then(|frozen| frozen.results.get(&index));
         match results.get(&index).or_else(frozen) {
-            Some(result) => Ok(Some(result.to_vec())),
+            Some(row) => Ok(Some(Fingerprint::split(index, row)?.1.to_vec())),
             None => base.disk.result(index),
+        }
+    }
+
+    /// Both chains after the entry at `index`; none when this view does not reach it, or when no
+    /// result up to it is kept.
+    ///
+    /// # Errors
+    /// When the disk fails, or the store closed this view.
+    pub fn fingerprint(&self, index: u64) -> Result<Option<Fingerprint>, StateError> {
+        let Layers { base, results, applied, .. } = &*self.0;
+        if index > applied.index {
+            return Ok(None);
+        }
+        // An entry without a result, the consensus engine's own, moves no chain on.
+        let frozen = || base.frozen.as_ref().and_then(|frozen| frozen.results.get_prev(&index));
+        match results.get_prev(&index).or_else(frozen) {
+            Some((at, row)) => Ok(Some(Fingerprint::split(*at, row)?.0)),
+            None => base.disk.fingerprint(index),
         }
     }
 

@@ -1,9 +1,13 @@
-//! The power goes at any moment: the store is at a boundary that was flushed, or being flushed.
+//! The power goes at any moment: the store is at a boundary that was flushed, or being flushed, or
+//! at the snapshot that was taking its place.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 
-use althing_state::{Options, Store, Writes};
+use althing_state::{
+    Options, Store, Writes,
+    snapshot::{check, write},
+};
 use common::{Model, Numbers, disk::Disk};
 
 const KEYSPACES: [&str; 2] = ["a", "a.b"];
@@ -116,4 +120,76 @@ fn power_loss_while_a_store_is_made_leaves_all_of_it_or_nothing() {
         }
     }
     assert!(whole > 0 && whole < 60, "{whole} of 60 were whole");
+}
+
+/// A snapshot of another state, at entry 50.
+fn snapshot() -> (Vec<u8>, Model) {
+    let mut numbers = Numbers(77);
+    let store = common::memory(Writes::new());
+    let mut tip = store.tip();
+    let mut model = Model::new();
+    for _ in 0..50 {
+        let writes = common::random_writes(&mut numbers);
+        common::entry(&mut tip, &writes);
+        common::apply_to_model(&mut model, &writes);
+    }
+    let mut bytes = Vec::new();
+    write(&tip.view(), &mut bytes).unwrap();
+    (bytes, model)
+}
+
+/// A store at entry 5 whose state a snapshot replaces, on a disk whose power lasts for so many operations.
+fn replace(disk: &Disk, snapshot: &[u8], power: u64, numbers: &mut Numbers) -> (bool, Model) {
+    let options = Options { cache_bytes: 1 << 16, ..Options::default() };
+    let (writes, mut model) = initial();
+    let store =
+        Store::create_with_backend(disk.clone(), common::GENESIS, writes, &options).unwrap();
+    let mut tip = store.tip();
+    for _ in 0..5 {
+        let writes = common::random_writes(numbers);
+        common::entry(&mut tip, &writes);
+        common::apply_to_model(&mut model, &writes);
+    }
+    assert!(tip.freeze());
+    store.flusher().flush().unwrap();
+    disk.lose_power_after(power);
+    let replaced = tip.replace(snapshot, &[("installed", b"50")]).is_ok();
+    (replaced, model)
+}
+
+#[test]
+fn power_loss_while_a_snapshot_takes_its_place_leaves_the_old_state_or_the_new() {
+    let (snapshot, new) = snapshot();
+    let hash = check(snapshot.as_slice(), Some(common::GENESIS)).unwrap().state_hash;
+    let (mut olds, mut unanswered, mut answered) = (0, 0, 0);
+    for power in 0.. {
+        let mut numbers = Numbers(power);
+        let disk = Disk::default();
+        let (replaced, old) = replace(&disk, &snapshot, power, &mut numbers);
+        let image = Disk::of(disk.image_after_power_loss(&mut numbers));
+        let store = Store::open_with_backend(image, &Options::default()).unwrap();
+        let marked = store.meta_get("installed").unwrap().is_some();
+        if store.durable().index == 5 {
+            assert!(!replaced, "{power}: acknowledged and gone");
+            assert_found(&store, &[(5, old)]);
+            assert_eq!((marked, store.checkpoint_last().unwrap()), (false, None));
+            olds += 1;
+            continue;
+        }
+        assert_eq!(store.durable(), common::applied(50));
+        assert_eq!(store.state_hash_durable(), hash);
+        common::assert_holds(&store.view(), &new, &KEYSPACES);
+        let report = store.check().unwrap();
+        assert_eq!((report.results, report.checkpoints, marked), (0, 1, true));
+        match replaced {
+            false => unanswered += 1,
+            true => answered += 1,
+        }
+        // The power lasts longer than the replacement takes.
+        if answered == 10 {
+            break;
+        }
+    }
+    assert!(olds > 10, "{olds} losses left the old state");
+    assert!(unanswered > 0, "no loss fell between the commit and the answer");
 }

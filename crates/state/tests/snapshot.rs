@@ -6,7 +6,7 @@ mod common;
 use althing_protocol::limits;
 use althing_state::{
     Key, Options, Store, Writes,
-    snapshot::{read_header, restore, write},
+    snapshot::{check, read_header, restore, write},
 };
 use common::{Model, Numbers};
 
@@ -47,6 +47,7 @@ fn a_view_with_unflushed_parts_comes_back() {
         assert_eq!(header.state_hash, common::hash_from_scratch(&model));
         assert_eq!(header.pairs, model.len() as u64);
         assert_eq!(read_header(bytes.as_slice()).unwrap(), header);
+        assert_eq!(check(bytes.as_slice(), Some(common::GENESIS)).unwrap(), header);
 
         let path = folder.path().join(format!("{seed}.redb"));
         let genesis = Some(common::GENESIS);

@@ -6,7 +6,7 @@ mod common;
 use althing_protocol::{Hash, limits};
 use althing_state::{
     Options, Store, Writes,
-    snapshot::{SnapshotError, restore, write},
+    snapshot::{SnapshotError, check, restore, write},
 };
 use std::{fs, path::Path};
 
@@ -40,6 +40,8 @@ fn header_and_pairs(snapshot: &[u8]) -> (Vec<u8>, Vec<u8>) {
 fn refused(folder: &Path, bytes: &[u8]) -> SnapshotError {
     let path = folder.join("state.redb");
     let error = restore(&path, bytes, Some(common::GENESIS), &Options::default()).unwrap_err();
+    let checked = check(bytes, Some(common::GENESIS)).unwrap_err();
+    assert_eq!(checked.to_string(), error.to_string(), "a check refuses what a restore does");
     assert_eq!(fs::read_dir(folder).unwrap().count(), 0, "a refused snapshot leaves nothing");
     error
 }

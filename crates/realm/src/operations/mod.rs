@@ -9,6 +9,7 @@ mod catalog;
 mod images;
 mod kv;
 mod log;
+mod members;
 mod programs;
 
 use crate::Realm;
@@ -27,6 +28,7 @@ impl Realm {
         all.extend(programs::operations(self));
         all.extend(images::operations(self));
         all.extend(admin::operations(self));
+        all.extend(members::operations(self));
         all.extend(log::operations(self));
         all.extend(blobs::operations(self));
         all

@@ -1,6 +1,7 @@
 //! Entries as JSON shows them, to people and to programs that follow the log.
 
 mod explain;
+mod members;
 mod sys;
 
 pub(crate) use explain::show_explanation;

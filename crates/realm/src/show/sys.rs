@@ -1,5 +1,6 @@
 //! Args and outputs of `sys`, which are messages and not JSON.
 
+use super::members;
 use althing_operations::text::text_or_base64;
 use althing_protocol::v1;
 use data_encoding::HEXLOWER;
@@ -39,7 +40,7 @@ pub(super) fn args(method: &str, bytes: &[u8]) -> Option<Value> {
             decode(bytes, |name: v1::ProgramName| json!({"program": name.program}))
         }
         "program_rules" => decode(bytes, program_rules),
-        _ => None,
+        _ => members::args(method, bytes),
     }
 }
 
@@ -63,11 +64,14 @@ pub(super) fn output(method: &str, bytes: &[u8]) -> Option<Value> {
             bytes,
             |removed: v1::Removed| json!({"keys": removed.keys, "more": removed.more, "grants": removed.grants}),
         ),
-        _ => None,
+        _ => members::output(method, bytes),
     }
 }
 
-fn decode<M: Message + Default>(bytes: &[u8], show: impl Fn(M) -> Value) -> Option<Value> {
+pub(super) fn decode<M: Message + Default>(
+    bytes: &[u8],
+    show: impl Fn(M) -> Value,
+) -> Option<Value> {
     M::decode(bytes).ok().map(show)
 }
 

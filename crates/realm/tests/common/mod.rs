@@ -25,13 +25,20 @@ pub fn options(dir: &TempDir) -> Options {
     Options { disk_low_water_bytes: 0, ..Options::new(dir.path().join("realm")) }
 }
 
+pub fn founding(founder: &SecretKey) -> Founding {
+    Founding {
+        name: "test".into(),
+        founder: founder.public(),
+        node: key(200).public(),
+        grants: Vec::new(),
+    }
+}
+
 impl World {
     pub async fn new() -> Self {
         let dir = TempDir::new().unwrap();
         let founder = key(1);
-        let founding =
-            Founding { name: "test".into(), founder: founder.public(), grants: Vec::new() };
-        Realm::create(&options(&dir), founding).unwrap();
+        Realm::create(&options(&dir), founding(&founder)).unwrap();
         let realm = Realm::open(options(&dir)).await.unwrap();
         Self { dir, founder, realm }
     }

@@ -2,8 +2,9 @@
 
 use crate::{
     commands::{
-        build, completions, deploy, explain, grant, ingest, init, inspect, key, kv, lifecycle, log,
-        new, ops, program, programs, role, sign, snapshot, status, test, token, up,
+        build, completions, deploy, explain, grant, ingest, init, inspect, invite, join, key, kv,
+        leave, lifecycle, log, members, new, ops, program, programs, repair, role, sign, snapshot,
+        status, test, token, up,
     },
     context::{Context, Globals},
     exit::{self, Outcome, Stop},
@@ -21,6 +22,7 @@ Examples:
   althing kv put /notes/first hello       write a key
   althing new contract shop --lang python a project of your own: build, test, deploy it
   althing deploy counter.wasm             upload, stage and activate a program
+  althing invite                          let another machine join the realm
   althing ingest /usr/share/doc           put a tree's file metadata into the realm";
 
 /// One dependable computer of the machines you own.
@@ -69,8 +71,17 @@ enum Command {
     Role(role::Command),
     #[command(subcommand)]
     Token(token::Command),
+    Invite(invite::Invite),
+    Uninvite(invite::Uninvite),
+    Join(join::Args),
+    Members(members::Members),
+    Promote(members::Promote),
+    Demote(members::Demote),
+    TransferLeader(leave::TransferLeader),
+    Leave(leave::Leave),
     #[command(subcommand)]
     Snapshot(snapshot::Command),
+    Repair(repair::Args),
     #[command(subcommand)]
     Key(key::Command),
     #[command(subcommand)]
@@ -130,7 +141,16 @@ async fn run(cli: Cli) -> Outcome {
         Command::Grants(args) => grant::grants(&context, args).await,
         Command::Role(command) => role::run(&context, command).await,
         Command::Token(command) => token::run(&context, command).await,
+        Command::Invite(args) => invite::invite(&context, args).await,
+        Command::Uninvite(args) => invite::uninvite(&context, args).await,
+        Command::Join(args) => join::run(&context, args).await,
+        Command::Members(args) => members::members(&context, args).await,
+        Command::Promote(args) => members::promote(&context, args).await,
+        Command::Demote(args) => members::demote(&context, args).await,
+        Command::TransferLeader(args) => leave::transfer_leader(&context, args).await,
+        Command::Leave(args) => leave::leave(&context, args).await,
         Command::Snapshot(command) => snapshot::run(&context, command).await,
+        Command::Repair(args) => repair::run(&context, args).await,
         Command::Key(command) => key::run(&context, command),
         Command::Ops(command) => ops::run(&context, command).await,
         Command::Ingest(args) => ingest::run(&context, args).await,

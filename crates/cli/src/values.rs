@@ -8,6 +8,7 @@ use std::{
     fs::File,
     io::{Read, stdin},
     str::FromStr,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// How arguments of this type are written, for the help texts.
@@ -124,6 +125,12 @@ pub(crate) fn extract(output: &Value, name: &str) -> Option<Vec<u8>> {
 /// A time on the command line: seconds, minutes, hours or days from now.
 pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
     humantime::parse_duration(text).map_err(|e| format!("{e}; write 90s, 12h, 30d"))
+}
+
+/// The time that is `lifetime` from now, in microseconds since the Unix epoch, if there is one.
+pub(crate) fn from_now_us(lifetime: std::time::Duration) -> Option<u64> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.checked_add(lifetime).and_then(|end| u64::try_from(end.as_micros()).ok())
 }
 
 #[cfg(test)]

@@ -209,9 +209,10 @@ fn only_the_desktops_key_writes_processed_photos() {
 
     let grants = user.json(&["grants"]);
     assert!(grants["grants"].as_array().unwrap().iter().any(|grant| grant["exclusive"] == true));
+    let node = &user.json(&["members"])["members"][0]["key"];
     assert_eq!(
         user.json(&["role", "list"])["members"],
-        json!([{"role": "editor", "key": desktop}])
+        json!([{"role": "editor", "key": desktop}, {"role": "node", "key": node}])
     );
     user.says(&["revoke", &id, "--dry-run"]);
     user.says(&["revoke", &id]);

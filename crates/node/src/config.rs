@@ -2,6 +2,7 @@
 
 use althing_protocol::{Error, Result, limits};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,11 @@ macro_rules! section {
     };
 }
 
+// Behind the macro, which it uses.
+mod peers;
+
+pub use peers::{Listen, Peers};
+
 section! {
     /// `[http]`: the one listener, for HTTP and gRPC.
     Http {
@@ -40,6 +46,14 @@ section! {
         body_timeout_ms: u64 = 30_000,
         /// How long a stop waits for requests under way.
         shutdown_timeout_ms: u64 = 5_000,
+    }
+}
+
+section! {
+    /// `[node]`: this machine.
+    Machine {
+        /// What the node says of itself beside what it finds out.
+        labels: BTreeMap<String, String> = BTreeMap::new(),
     }
 }
 
@@ -128,6 +142,10 @@ section! {
     Settings {
         /// `[http]`
         http: Http = Http::default(),
+        /// `[peers]`
+        peers: Peers = Peers::default(),
+        /// `[node]`
+        node: Machine = Machine::default(),
         /// `[data]`
         data: Data = Data::default(),
         /// `[limits]`
@@ -268,18 +286,13 @@ fn key_of_variable(known: &[Key], variable: &str) -> Result<Option<Key>> {
 
 /// Sets one key, and checks that its section still reads.
 fn set(table: &mut toml::Table, key: &Key, value: &str, origin: &str) -> Result<()> {
-    // What is no TOML value is a text: `127.0.0.1:3000` needs no quotes in an environment.
-    let value = toml::from_str::<toml::Table>(&format!("value = {value}"))
-        .ok()
-        .and_then(|mut parsed| parsed.remove("value"))
-        .unwrap_or_else(|| toml::Value::String(value.to_owned()));
     let section = table
         .entry(key.section.clone())
         .or_insert_with(|| toml::Table::new().into())
         .as_table_mut();
     let section = section
         .ok_or_else(|| Error::invalid(format!("{origin}: {} is no section", key.section)))?;
-    section.insert(key.name.clone(), value);
+    section.insert(key.name.clone(), value_of(value));
     Settings::deserialize(table.clone())
         .map(|_| ())
         .map_err(|error| Error::invalid(format!("{origin}: {error}")))
@@ -291,8 +304,9 @@ impl Settings {
         let listen = self.http.listen;
         if !listen.ip().is_loopback() {
             return Err(Error::invalid(format!(
-                "http.listen {listen}: is not a loopback address; a node is reachable from its own \
-                 machine only, as long as connections are not encrypted: use 127.0.0.1 or [::1]"
+                "http.listen {listen}: is not a loopback address, and callers are served on their own \
+                 machine only, as long as their connections are not encrypted: use 127.0.0.1 or \
+                 [::1]; for other nodes there is peers.listen"
             )));
         }
         if (self.limits.burst as usize) < limits::BATCH_PAYLOADS_MAX {
@@ -302,6 +316,8 @@ impl Settings {
                 limits::BATCH_PAYLOADS_MAX
             )));
         }
+        self.peers.address()?;
+        crate::labels::check(&self.node.labels)?;
         let positive = [
             ("http.connections_max", self.http.connections_max),
             ("limits.rate_per_second", self.limits.rate_per_second as usize),
@@ -318,90 +334,39 @@ impl Settings {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use althing_protocol::Kind;
-
-    fn load(text: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Settings> {
-        let owned = |pairs: &[(&str, &str)]| {
-            pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
-        };
-        let overrides =
-            Overrides { file: None, environment: owned(environment), flags: owned(flags) };
-        let settings = overrides.apply(Path::new("host.toml"), text)?;
-        settings.check()?;
-        Ok(settings)
+/// The file that a fresh data directory gets, with `set` said in it: `section.key` and a value.
+///
+/// # Errors
+/// `invalid` for a key that is not known, or a value that it does not take.
+pub(crate) fn file_with(set: &[(String, String)]) -> Result<String> {
+    let overrides = Overrides { flags: set.to_vec(), ..Overrides::default() };
+    overrides.apply(Path::new("host.toml"), DEFAULT_FILE)?.check()?;
+    let mut section = String::new();
+    let mut text = String::new();
+    for line in DEFAULT_FILE.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            section = name.to_owned();
+        }
+        let key = line.strip_prefix("# ").and_then(|line| line.split_once(" = "));
+        let dotted = key.map(|(key, _)| format!("{section}.{key}"));
+        match set.iter().rfind(|(name, _)| dotted.as_ref() == Some(name)) {
+            Some((name, value)) => {
+                let key = name.rsplit('.').next().unwrap_or_default();
+                text.push_str(&format!("{key} = {}\n", value_of(value)));
+            }
+            None => text.extend([line, "\n"]),
+        }
     }
-
-    fn refusal(text: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> String {
-        let error = load(text, environment, flags).unwrap_err();
-        assert_eq!(error.kind, Kind::Invalid);
-        error.message
-    }
-
-    #[test]
-    fn the_commented_file_says_the_defaults() {
-        assert_eq!(load(DEFAULT_FILE, &[], &[]).unwrap(), Settings::default());
-        let uncommented: String = DEFAULT_FILE
-            .lines()
-            .map(|line| match line.strip_prefix("# ") {
-                Some(setting) if setting.contains(" = ") => setting,
-                _ => line,
-            })
-            .flat_map(|line| [line, "\n"])
-            .collect();
-        let table: toml::Table = toml::from_str(&uncommented).unwrap();
-        assert_eq!(table, toml::Table::try_from(Settings::default()).unwrap());
-    }
-
-    #[test]
-    fn an_unknown_key_is_named_with_its_line() {
-        let message = refusal("[http]\nlistne = \"127.0.0.1:1\"\n", &[], &[]);
-        assert!(message.contains("listne") && message.contains("line 2"), "{message}");
-        let message = refusal("[cloud]\nx = 1\n", &[], &[]);
-        assert!(message.contains("cloud") && message.contains("line 1"), "{message}");
-    }
-
-    #[test]
-    fn flags_stand_above_the_environment_and_that_above_the_file() {
-        let file = "[http]\nlisten = \"127.0.0.1:1\"\n[log]\nkeep_entries = 7\n";
-        let environment = [
-            ("ALTHING_HTTP_LISTEN", "127.0.0.1:2"),
-            ("ALTHING_LIMITS_BURST", "512"),
-            ("ALTHING_TOKEN", "not ours"),
-        ];
-        let settings = load(file, &environment, &[("http.listen", "127.0.0.1:3")]).unwrap();
-        assert_eq!(settings.http.listen.port(), 3);
-        assert_eq!(settings.limits.burst, 512);
-        assert_eq!(settings.log.keep_entries, 7);
-    }
-
-    #[test]
-    fn an_override_that_is_not_known_or_not_understood_is_named() {
-        let typo = refusal("", &[("ALTHING_HTTP_LISTNE", "x")], &[]);
-        assert!(typo.contains("ALTHING_HTTP_LISTNE"), "{typo}");
-        let wrong = refusal("", &[("ALTHING_LIMITS_BURST", "many")], &[]);
-        assert!(wrong.contains("ALTHING_LIMITS_BURST"), "{wrong}");
-        let flag = refusal("", &[], &[("http.port", "1")]);
-        assert!(flag.contains("http.port") && flag.contains("http.listen"), "{flag}");
-    }
-
-    #[test]
-    fn what_is_not_allowed_is_refused_with_the_reason() {
-        let everywhere = refusal("[http]\nlisten = \"0.0.0.0:3000\"\n", &[], &[]);
-        assert!(everywhere.contains("loopback"), "{everywhere}");
-        assert!(refusal("[limits]\nburst = 10\n", &[], &[]).contains("limits.burst"));
-        assert!(refusal("[limits]\nrequests_max = 0\n", &[], &[]).contains("limits.requests_max"));
-    }
-
-    #[test]
-    fn a_file_that_was_named_must_be_there() {
-        let dir = tempfile::tempdir().unwrap();
-        let overrides =
-            Overrides { file: Some(dir.path().join("none.toml")), ..Overrides::default() };
-        assert_eq!(Config::load(dir.path(), &overrides).unwrap_err().kind, Kind::NotFound);
-        assert!(Config::load(dir.path(), &Overrides::default()).is_ok());
-    }
+    Ok(text)
 }
+
+/// What is no TOML value is a text: `127.0.0.1:3000` needs no quotes in an environment.
+fn value_of(text: &str) -> toml::Value {
+    toml::from_str::<toml::Table>(&format!("value = {text}"))
+        .ok()
+        .and_then(|mut parsed| parsed.remove("value"))
+        .unwrap_or_else(|| toml::Value::String(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -41,7 +41,8 @@ impl Lock {
     pub(crate) fn take(dir: &Path) -> Result<Self> {
         if !realm(dir).is_dir() {
             return Err(Error::not_found(format!(
-                "data directory {}: holds no realm; make one with `althing init`",
+                "data directory {}: holds no realm; make one with `althing init`, or join one with \
+                 `althing join`",
                 dir.display()
             )));
         }

@@ -18,6 +18,8 @@ pub struct InitOptions {
     pub name: String,
     /// The key that holds every grant. Its secret half stays with the user, never on the node.
     pub founder: PublicKey,
+    /// What its configuration says beside the defaults: `section.key` and a value.
+    pub settings: Vec<(String, String)>,
 }
 
 /// What was made.
@@ -39,8 +41,19 @@ pub struct Initialised {
 /// # Errors
 /// `conflict` when something is there already; nothing is left behind by any error.
 pub fn init(options: &InitOptions) -> Result<Initialised> {
-    let dir = std::path::absolute(&options.dir).map_err(data_dir::failed("find", &options.dir))?;
-    refuse_existing(&dir)?;
+    let (dir, made) = make_directory(&options.dir, |building| build(building, options))?;
+    Ok(Initialised { dir, ..made })
+}
+
+/// Makes a directory of what `build` puts into one beside it.
+pub(crate) fn make_directory<T>(
+    dir: &Path,
+    build: impl FnOnce(&Path) -> Result<T>,
+) -> Result<(PathBuf, T)> {
+    let dir = std::path::absolute(dir).map_err(data_dir::failed("find", dir))?;
+    if !is_vacant(&dir)? {
+        return Err(exists(&dir));
+    }
     let parent = dir.parent().ok_or_else(|| {
         Error::invalid(format!("data directory {}: is the root; name another", dir.display()))
     })?;
@@ -51,7 +64,8 @@ pub fn init(options: &InitOptions) -> Result<Initialised> {
         .prefix(".althing-init-")
         .tempdir_in(parent)
         .map_err(data_dir::failed("create a directory in", parent))?;
-    let made = build(building.path(), options)?;
+    let made = build(building.path())?;
+    sync(building.path())?;
     fs::rename(building.path(), &dir).map_err(|error| match error.kind() {
         std::io::ErrorKind::DirectoryNotEmpty | std::io::ErrorKind::NotADirectory => exists(&dir),
         _ => data_dir::failed("create", &dir)(error),
@@ -59,27 +73,37 @@ pub fn init(options: &InitOptions) -> Result<Initialised> {
     // It is where it belongs: nothing to remove.
     let _ = building.keep();
     sync(parent)?;
-    Ok(Initialised { dir, ..made })
+    Ok((dir, made))
 }
 
-fn build(dir: &Path, options: &InitOptions) -> Result<Initialised> {
+/// Makes what a node has before it has a realm: configuration, key, and the caller `local`. Gives both
+/// keys.
+pub(crate) fn build_machine(
+    dir: &Path,
+    settings: &[(String, String)],
+) -> Result<(PublicKey, PublicKey)> {
+    let file = config::file_with(settings)?;
     let config = data_dir::config_file(dir);
     if let Some(parent) = config.parent() {
         data_dir::make_private(parent)?;
     }
-    data_dir::write_private(&config, config::DEFAULT_FILE.as_bytes())?;
+    data_dir::write_private(&config, file.as_bytes())?;
     let node = Keystore::open(dir)?.create(data_dir::NODE_KEY)?.public();
     let callers = Callers::open(data_dir::callers(dir))?;
     let local = callers.create(LOCAL)?;
     callers.write_token(&local)?;
-    let local = local.caller.key;
+    Ok((node, local.caller.key))
+}
+
+fn build(dir: &Path, options: &InitOptions) -> Result<Initialised> {
+    let (node, local) = build_machine(dir, &options.settings)?;
     let founding = Founding {
         name: options.name.clone(),
         founder: options.founder,
+        node,
         grants: vec![everything(&local)],
     };
     let realm = Realm::create(&Options::new(data_dir::realm(dir)), founding)?;
-    sync(dir)?;
     Ok(Initialised { dir: dir.to_owned(), realm, node, local })
 }
 
@@ -95,12 +119,12 @@ fn everything(key: &PublicKey) -> v1::Grant {
     }
 }
 
-fn refuse_existing(dir: &Path) -> Result<()> {
+/// Whether nothing is there yet.
+pub(crate) fn is_vacant(dir: &Path) -> Result<bool> {
     match fs::read_dir(dir).map(|mut entries| entries.next().is_none()) {
-        Ok(true) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Ok(false) => Err(exists(dir)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Err(exists(dir)),
+        Ok(is_empty) => Ok(is_empty),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Ok(false),
         Err(error) => Err(data_dir::failed("read", dir)(error)),
     }
 }

@@ -4,10 +4,11 @@ use crate::callers::Callers;
 use crate::config::{self, Config};
 use crate::data_dir::{self, Lock};
 use crate::host::Host;
+use crate::labels;
 use crate::server;
 use althing_client::Keystore;
 use althing_protocol::{Error, PublicKey, Result};
-use althing_realm::{Options, Realm, Reservation};
+use althing_realm::{Identity, Options, Realm, Reservation};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,11 +49,14 @@ impl Node {
         let Config { dir, settings } = config;
         settings.check()?;
         let lock = Lock::take(&dir)?;
+        let options = realm_options(&dir, &settings)?;
         let key = Keystore::open(&dir)?.show(data_dir::NODE_KEY)?;
         let callers = Callers::open(data_dir::callers(&dir))?;
         // Before the realm is opened: a port that is taken should not cost a replay.
         let (listener, address) = bind(settings.http.listen).await?;
-        let realm = Realm::open(realm_options(&dir, &settings)).await?;
+        let realm = Realm::open(options).await?;
+        // Whoever asks now finds this node among the members as it is.
+        realm.announced().await;
         let host = Host::new(realm, callers, settings)?;
         write_address(&dir, address)?;
         tracing::info!(%address, realm = %host.realm.id(), "listening");
@@ -134,9 +138,20 @@ fn write_address(dir: &Path, address: SocketAddr) -> Result<()> {
     data_dir::write_private(&data_dir::address(dir), format!("http://{address}\n").as_bytes())
 }
 
-fn realm_options(dir: &Path, settings: &config::Settings) -> Options {
+/// How the node in `dir` runs its realm.
+///
+/// # Errors
+/// When its key cannot be read; `invalid` when nobody could reach it as the settings say.
+pub(crate) fn realm_options(dir: &Path, settings: &config::Settings) -> Result<Options> {
     let sandbox = &settings.sandbox;
-    Options {
+    let identity = Identity {
+        key: Keystore::open(dir)?.load(data_dir::NODE_KEY)?,
+        listen: settings.peers.listen.0,
+        address: settings.peers.address()?,
+        labels: labels::all(&settings.node.labels),
+    };
+    Ok(Options {
+        identity: Some(identity),
         queue_envelopes_max: settings.limits.queue_max,
         disk_low_water_bytes: settings.data.disk_low_water_bytes,
         log_flush_wait_us: settings.log.flush_wait_us,
@@ -157,5 +172,5 @@ fn realm_options(dir: &Path, settings: &config::Settings) -> Options {
         },
         query_deadline_ms: sandbox.query_deadline_ms,
         ..Options::new(data_dir::realm(dir))
-    }
+    })
 }

@@ -4,6 +4,7 @@ use crate::data_dir::{self, Lock};
 use althing_protocol::{Error, Result};
 use althing_realm::{Options, Realm, RestoredSnapshot};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -43,9 +44,26 @@ pub async fn restore(dir: &Path, file: &Path, is_dry_run: bool) -> Result<Restor
     fs::rename(&building, &previous).map_err(data_dir::failed("rename", &building))?;
     // One step: at every moment there is a whole realm under the name, and the one that was there
     // before is under no name that a later restore removes.
-    renameat_with(CWD, &previous, CWD, &realm, RenameFlags::EXCHANGE)
-        .map_err(|error| data_dir::failed("replace", &realm)(error.into()))?;
+    if let Err(error) = renameat_with(CWD, &previous, CWD, &realm, RenameFlags::EXCHANGE) {
+        // It is the restored one still, which nobody is to take for the one from before.
+        remove_leftover(&previous)?;
+        return Err(not_replaced(&realm, error));
+    }
     Ok(Restored { snapshot, previous: Some(previous) })
+}
+
+/// Directories have no second name, as files may have, so a file system that cannot exchange two has
+/// no other way that leaves a realm under the name whatever happens.
+fn not_replaced(realm: &Path, error: Errno) -> Error {
+    if [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP].contains(&error) {
+        return Error::unavailable(format!(
+            "{}: its file system cannot exchange two directories in one step, so nothing was \
+             changed; move the data directory to one that can, such as ext4, XFS, Btrfs or tmpfs, \
+             and restore it there",
+            realm.display()
+        ));
+    }
+    data_dir::failed("replace", realm)(error.into())
 }
 
 fn remove_leftover(dir: &Path) -> Result<()> {
@@ -65,4 +83,18 @@ fn free_name(dir: &Path) -> Result<PathBuf> {
             dir.display()
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_that_cannot_exchange_is_named_as_the_cause() {
+        let refused = |error| not_replaced(Path::new("/data/realm"), error).message;
+        for error in [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP] {
+            assert!(refused(error).contains("cannot exchange two directories"), "{error}");
+        }
+        assert!(refused(Errno::ACCESS).contains("cannot replace it"), "{}", refused(Errno::ACCESS));
+    }
 }

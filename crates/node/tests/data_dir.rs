@@ -17,7 +17,12 @@ fn what_exists_is_not_overwritten() {
     let home = tempfile::tempdir().unwrap();
     let dir = data_dir(&home);
     let first = make(&dir);
-    let again = InitOptions { dir: dir.clone(), name: "home".into(), founder: founder().public() };
+    let again = InitOptions {
+        dir: dir.clone(),
+        name: "home".into(),
+        founder: founder().public(),
+        settings: Vec::new(),
+    };
     let refused = init(&again).unwrap_err();
     assert_eq!(refused.kind, Kind::Conflict);
     assert!(refused.message.contains(dir.to_str().unwrap()), "{refused}");
@@ -39,7 +44,11 @@ fn an_init_that_fails_leaves_nothing() {
     let home = tempfile::tempdir().unwrap();
     let dir = data_dir(&home);
     let name = "x".repeat(1 << 20);
-    init(&InitOptions { dir, name, founder: founder().public() }).unwrap_err();
+    let made = InitOptions { dir, name, founder: founder().public(), settings: Vec::new() };
+    init(&made).unwrap_err();
+    let settings = vec![("peers.listen".to_owned(), "0.0.0.0:3001".to_owned())];
+    let refused = init(&InitOptions { name: "home".into(), settings, ..made }).unwrap_err();
+    assert!(refused.message.contains("peers.advertise"), "{refused}");
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
 }
 

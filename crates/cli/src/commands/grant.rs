@@ -9,7 +9,7 @@ use crate::{
 };
 use althing_protocol::{Error, Result};
 use serde_json::{Map, Value, json};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Let a subject use a method of a program
 #[derive(Debug, clap::Args)]
@@ -78,9 +78,7 @@ fn subject(context: &Context, subject: &str) -> Result<String> {
 }
 
 fn expiry_us(lifetime: Duration) -> Result<u64> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let end = now.checked_add(lifetime).and_then(|end| u64::try_from(end.as_micros()).ok());
-    end.ok_or_else(|| {
+    values::from_now_us(lifetime).ok_or_else(|| {
         Error::invalid("--expires: too far away; leave it out for a grant without end")
     })
 }

@@ -1,5 +1,6 @@
 //! `althing init`.
 
+use super::settings::Settings;
 use crate::{context::Context, exit::Outcome, output::fields};
 use althing_node::{InitOptions, Initialised};
 use althing_protocol::{Kind, PublicKey, Result};
@@ -13,11 +14,12 @@ const FOUNDER: &str = "founder";
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 The realm's founder starts with every grant. Its key stays with you and never gets onto the node: by
-default it is the key `founder` of your keystore, made when it is not there yet.
+default it is the key `founder` of your keystore, made when it is not there yet. Settings given here
+stay in the configuration of the data directory.
 
 Examples:
   althing init
-  althing init --name home --data /srv/althing")]
+  althing init --name home --data /srv/althing --peers 192.168.1.7:3001")]
 pub(crate) struct Args {
     /// Name of the realm, for people
     #[arg(long, default_value = "home")]
@@ -25,6 +27,8 @@ pub(crate) struct Args {
     /// Public key of the founder, or its name in the keystore [default: the key `founder`]
     #[arg(long, value_name = "KEY")]
     founder: Option<String>,
+    #[command(flatten)]
+    settings: Settings,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Outcome {
@@ -33,7 +37,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Outcome {
         Some(name) => context.public_key(name)?,
         None => founder(context)?,
     };
-    let made = init(&data, &args.name, founder)?;
+    let made = init(&data, &args.name, founder, args.settings.pairs())?;
     let document = json!({
         "realm": made.realm.to_string(), "name": args.name, "data": made.dir,
         "founder": founder.to_string(), "node": made.node.to_string(), "local": made.local.to_string(),
@@ -50,8 +54,14 @@ pub(crate) fn run(context: &Context, args: &Args) -> Outcome {
 }
 
 /// Makes the realm.
-pub(crate) fn init(data: &Path, name: &str, founder: PublicKey) -> Result<Initialised> {
-    althing_node::init(&InitOptions { dir: data.to_owned(), name: name.to_owned(), founder })
+pub(crate) fn init(
+    data: &Path,
+    name: &str,
+    founder: PublicKey,
+    settings: Vec<(String, String)>,
+) -> Result<Initialised> {
+    let (dir, name) = (data.to_owned(), name.to_owned());
+    althing_node::init(&InitOptions { dir, name, founder, settings })
 }
 
 /// The user's founder key, made when there is none.

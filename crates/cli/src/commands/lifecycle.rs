@@ -3,7 +3,7 @@
 use super::{
     confirm,
     deploy::named,
-    number,
+    members, number,
     programs::{find, find_counted, keys, state},
     rows, text,
 };
@@ -51,26 +51,31 @@ pub(crate) struct Enable {
     program: String,
 }
 
-/// Delete a disabled program with all its keys and versions
+/// Delete a disabled program with all its keys and versions, or end a node's membership
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-There is no way back but a snapshot. What was granted to the program goes with it; what others were
-granted on it stays.
+A program: there is no way back but a snapshot. What was granted to the program goes with it; what
+others were granted on it stays.
+
+A member: its node gets no more entries and its key never comes back. The machine can be invited
+again; it joins with an empty data directory, as another member.
 
 Examples:
   althing snapshot save before-removal
   althing disable counter
   althing remove counter --dry-run
-  althing remove counter")]
+  althing remove counter
+  althing remove 3")]
 pub(crate) struct Remove {
-    /// The program
-    program: String,
+    /// A program, or the number of a member as `althing members` shows it
+    #[arg(value_name = "PROGRAM|MEMBER")]
+    what: String,
     /// Do not ask
     #[arg(long)]
-    yes: bool,
+    pub(super) yes: bool,
     /// Only say what would be deleted
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 pub(crate) async fn rollback(context: &Context, args: Rollback) -> Outcome {
@@ -146,40 +151,43 @@ async fn switch(context: &Context, program: &str, operation: &str, does: &str) -
         .show(&output, || format!("{program}: {does} from entry {}", number(&output, "index")))
 }
 
+/// A program's id begins with a letter, so a number is a member.
 pub(crate) async fn remove(context: &Context, args: Remove) -> Outcome {
+    match args.what.parse() {
+        Ok(id) => members::remove(context, id, &args).await,
+        Err(_) => remove_program(context, args).await,
+    }
+}
+
+async fn remove_program(context: &Context, args: Remove) -> Outcome {
+    let name = &args.what;
     let remote = context.remote().await?;
-    let program = find_counted(&remote, &args.program).await?;
+    let program = find_counted(&remote, name).await?;
     let images = ["active", "staged"].iter().filter(|which| program.get(which).is_some()).count()
         + rows(&program, "versions").len();
     let what = format!(
-        "program {} with {} keys and {images} image{}",
-        args.program,
+        "program {name} with {} keys and {images} image{}",
         keys(&program),
         if images == 1 { "" } else { "s" }
     );
     let may = program.get("disabled").is_some();
     if args.dry_run {
         let document = json!({
-            "program": args.program, "dry_run": true, "keys": number(&program, "keys"),
+            "program": name, "dry_run": true, "keys": number(&program, "keys"),
             "keys_more": program.get("keys_more"), "images": images, "state": state(&program),
         });
         return context.out.show(&document, || match may {
             true => format!("would delete {what}"),
-            false => format!(
-                "would delete {what}, once it is disabled: althing disable {}",
-                args.program
-            ),
+            false => format!("would delete {what}, once it is disabled: althing disable {name}"),
         });
     }
     // A program that runs is refused by the realm, which says what to do: nobody need be asked.
     if may && !args.yes {
         confirm(&format!("Delete {what}?"), "--yes")?;
     }
-    let (keys, grants) = remove_all(context, &remote, &args.program, &program).await?;
-    let document = json!({ "program": args.program, "keys": keys, "grants": grants });
-    context.out.show(&document, || {
-        format!("{}: deleted, with {} keys", args.program, output::number(keys))
-    })
+    let (keys, grants) = remove_all(context, &remote, name, &program).await?;
+    let document = json!({ "program": name, "keys": keys, "grants": grants });
+    context.out.show(&document, || format!("{name}: deleted, with {} keys", output::number(keys)))
 }
 
 /// An instruction deletes some of the keys. When this ends early, removing again goes on.

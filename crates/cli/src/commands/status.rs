@@ -21,7 +21,6 @@ pub(crate) async fn run(context: &Context, _: Args) -> Outcome {
 fn shown(status: &Value) -> String {
     let is = |name: &str| status.get(name) == Some(&Value::Bool(true));
     let count = |name| output::number(number(status, name));
-    let role = if is("leads") { "leads" } else { "follows" };
     let disk = match status.get("disk_free_bytes").and_then(Value::as_u64) {
         Some(bytes) => format!("{} free", output::size(bytes)),
         None => "unknown".to_owned(),
@@ -30,7 +29,7 @@ fn shown(status: &Value) -> String {
         ("realm", text(status, "name")),
         ("id", text(status, "realm")),
         ("founder", text(status, "founder")),
-        ("node", format!("{role}, term {}", text(status, "term"))),
+        ("member", member(status)),
         ("applied", format!("entry {}", text(status, "index"))),
         ("on disk", format!("state of entry {}, all of the log", text(status, "durable_index"))),
         ("log", format!("kept from entry {}", text(status, "first_kept"))),
@@ -52,8 +51,31 @@ fn shown(status: &Value) -> String {
             },
         ),
     ];
-    if status.get("stopped").is_some_and(Value::is_string) {
-        pairs.insert(0, ("STOPPED", text(status, "stopped")));
+    for (title, name) in [("WAITS FOR", "waits_for"), ("STOPPED", "stopped")] {
+        if status.get(name).is_some_and(Value::is_string) {
+            pairs.insert(0, (title, text(status, name)));
+        }
     }
     fields(&pairs)
+}
+
+/// Who this node is among the others, and who leads.
+fn member(status: &Value) -> String {
+    let role = match text(status, "role").as_str() {
+        "none" => "not yet in the log".to_owned(),
+        role => format!("a {role}"),
+    };
+    let leader = match status.get("leader").and_then(Value::as_u64) {
+        Some(id) if id == number(status, "member") => "leads".to_owned(),
+        Some(id) => format!("member {id} leads"),
+        None => "nobody leads".to_owned(),
+    };
+    let (voters, learners) = (number(status, "voters"), number(status, "learners"));
+    format!(
+        "{}, {role}; {leader}, term {}; of {voters} voter{} and {learners} learner{}",
+        text(status, "member"),
+        text(status, "term"),
+        if voters == 1 { "" } else { "s" },
+        if learners == 1 { "" } else { "s" },
+    )
 }

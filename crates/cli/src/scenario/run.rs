@@ -61,7 +61,7 @@ pub(crate) async fn run(
     let data = dir.path().join("data");
     // Nobody acts as the founder: the operator may do all that is wanted here.
     let founder = althing_client::generate()?.public();
-    let operator = init::init(&data, "scenario", founder)?.local.to_string();
+    let operator = init::init(&data, "scenario", founder, Vec::new())?.local.to_string();
     let (kept, cache) = (out.join("compiled"), data.join("realm/cache"));
     carry(&kept, &cache);
     // Whatever this user's environment says about other nodes.

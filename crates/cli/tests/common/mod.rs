@@ -32,7 +32,7 @@ impl User {
         self.home.path().canonicalize().unwrap().join(name)
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_althing"));
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ALTHING_")) {
             command.env_remove(name);
@@ -174,6 +174,13 @@ impl Running {
         self.lines.read_line(&mut line).unwrap();
         assert!(!line.is_empty(), "it ended: {:?}", self.child.wait());
         serde_json::from_str(&line).unwrap()
+    }
+
+    /// Waits until it ends by itself, which must be well.
+    #[allow(dead_code)]
+    pub(crate) fn end(mut self) {
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}");
     }
 
     /// Interrupts it like a terminal does, and waits for its end.

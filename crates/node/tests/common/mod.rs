@@ -36,7 +36,8 @@ pub fn founder() -> SecretKey {
 
 pub fn make(dir: &Path) -> Initialised {
     let founder = founder().public();
-    init(&InitOptions { dir: dir.to_owned(), name: "home".into(), founder }).unwrap()
+    let (dir, name) = (dir.to_owned(), "home".into());
+    init(&InitOptions { dir, name, founder, settings: Vec::new() }).unwrap()
 }
 
 pub fn config(dir: &Path, flags: &[(&str, &str)]) -> Config {

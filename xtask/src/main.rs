@@ -3,6 +3,7 @@
 mod arm;
 mod bench;
 mod guests;
+mod sim;
 mod test;
 mod up;
 
@@ -57,6 +58,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Runs the cluster in simulation, with faults drawn from seeds, and checks that all holds
+    Sim {
+        /// For the simulation, like `--seeds N`; see `cargo xtask sim -- --help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Builds the guests to components: target/guests/NAME.wasm
     Guests,
 }
@@ -75,6 +82,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Test { filter } => return test::run(filter.as_deref()),
         Task::TestArm(args) => arm::test(&args)?,
         Task::Bench { args } => bench::run(&args)?,
+        Task::Sim { args } => sim::run(&args)?,
         Task::Guests => {
             for guest in guests::build()? {
                 println!("{}", guest.component.display());

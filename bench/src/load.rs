@@ -35,6 +35,9 @@ pub(crate) struct Sample {
     pub(crate) wall: Duration,
     /// Of requests, in nanoseconds.
     latency: Histogram<u64>,
+    /// Processes that the servers are.
+    pub(crate) servers: usize,
+    /// Of all servers.
     pub(crate) cpu_server: Duration,
     pub(crate) cpu_clients: Duration,
 }
@@ -48,11 +51,18 @@ impl Sample {
         Duration::from_nanos(self.latency.value_at_quantile(quantile))
     }
 
-    /// What a write costs the processors: in the server, and in the clients.
+    /// What a write costs the processors: in the servers, and in the clients.
     pub(crate) fn cpu(&self) -> String {
         let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / self.count.max(1) as f64;
         let (server, clients) = (each(self.cpu_server), each(self.cpu_clients));
-        format!("cpu {server:.0} us server, {clients:.0} us clients")
+        let servers = if self.servers == 1 { "server" } else { "servers" };
+        format!("cpu {server:.0} us {servers}, {clients:.0} us clients")
+    }
+
+    /// Writes in a second of one processor that had nothing to do but serve.
+    pub(crate) fn per_core(&self) -> f64 {
+        // The kernel counts in hundredths: a short load may seem to have cost nothing.
+        self.count as f64 / self.cpu_server.as_secs_f64().max(0.01)
     }
 }
 
@@ -74,8 +84,12 @@ pub(crate) fn timed(rounds: u64, mut round: impl FnMut() -> Result<()>) -> Resul
     Ok(times)
 }
 
-/// Runs all `clients` at once against the process `server`. The first error ends it.
-pub(crate) async fn run<C: Client>(clients: Vec<C>, window: Window, server: u32) -> Result<Sample> {
+/// Runs all `clients` at once against the processes `servers`. The first error ends it.
+pub(crate) async fn run<C: Client>(
+    clients: Vec<C>,
+    window: Window,
+    servers: &[u32],
+) -> Result<Sample> {
     let begin = Instant::now() + window.warm_up;
     let end = begin + window.measured;
     let mut tasks = JoinSet::new();
@@ -84,9 +98,9 @@ pub(crate) async fn run<C: Client>(clients: Vec<C>, window: Window, server: u32)
     }
     let usage = async {
         tokio::time::sleep_until(begin.into()).await;
-        let before = (cpu_of(server)?, Cpu::own()?);
+        let before = (cpu_of(servers)?, Cpu::own()?);
         tokio::time::sleep_until(end.into()).await;
-        let after = (cpu_of(server)?, Cpu::own()?);
+        let after = (cpu_of(servers)?, Cpu::own()?);
         anyhow::Ok((after.0 - before.0, after.1 - before.1))
     };
     let answers = async {
@@ -100,7 +114,8 @@ pub(crate) async fn run<C: Client>(clients: Vec<C>, window: Window, server: u32)
     };
     let ((cpu_server, cpu_clients), (count, latency)) = tokio::try_join!(usage, answers)?;
     ensure!(count > 0, "no request was answered in {:?}", window.measured);
-    Ok(Sample { count, wall: window.measured, latency, cpu_server, cpu_clients })
+    let servers = servers.len();
+    Ok(Sample { count, wall: window.measured, latency, servers, cpu_server, cpu_clients })
 }
 
 /// One client. Counts what is answered within the window, however long ago it was sent.
@@ -151,7 +166,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_answered_in_the_window_counts() {
         let clients = vec![Fake(Duration::from_millis(5)), Fake(Duration::from_millis(5))];
-        let sample = run(clients, WINDOW, std::process::id()).await.unwrap();
+        let sample = run(clients, WINDOW, &[std::process::id()]).await.unwrap();
         // Two clients, two writes each, at most every 5 ms.
         assert!(sample.count >= 4 && sample.count <= 80, "{}", sample.count);
         assert_eq!(sample.quantile(0.5).as_millis(), 5);
@@ -159,6 +174,6 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_ends_the_load() {
-        assert!(run(vec![Broken], WINDOW, std::process::id()).await.is_err());
+        assert!(run(vec![Broken], WINDOW, &[std::process::id()]).await.is_err());
     }
 }

@@ -11,8 +11,10 @@
 //!   restart    f  a long history       g  memory, start, size
 //!   etcd       h  the same writes against another consensus store
 //!   contracts  i  calls in each language, and how long an image takes until it runs
+//!   cluster    j  three nodes: writes, reads, a leader that is killed, a node that was away
 //! ```
 
+mod cluster;
 mod contracts;
 mod etcd;
 mod ingest;
@@ -45,7 +47,7 @@ const CLIENTS_FEW: [usize; 3] = [1, 4, 16];
 const GLIMPSE: f64 = 0.05;
 
 /// Letters and names of the sections.
-const SECTIONS: [(char, &str); 9] = [
+const SECTIONS: [(char, &str); 10] = [
     ('a', "raw"),
     ('b', "puts"),
     ('c', "calls"),
@@ -55,6 +57,7 @@ const SECTIONS: [(char, &str); 9] = [
     ('g', "memory"),
     ('h', "etcd"),
     ('i', "contracts"),
+    ('j', "cluster"),
 ];
 
 /// Measures Althing and prints one table.
@@ -62,7 +65,7 @@ const SECTIONS: [(char, &str); 9] = [
 #[command(name = "cargo xtask bench --", version, about)]
 struct Args {
     /// The sections to run, by name or as letters like `abh`: raw, puts, calls, inside, ingest,
-    /// restart, memory, etcd, contracts [default: all]
+    /// restart, memory, etcd, contracts, cluster [default: all]
     #[arg(hide_default_value = true)]
     sections: Vec<String>,
     /// Everything at a tenth of its size: to look at, not to compare
@@ -80,6 +83,9 @@ struct Args {
     /// The etcd to compare with
     #[arg(long, default_value = "etcd")]
     etcd: PathBuf,
+    /// The NATS server to compare with
+    #[arg(long, default_value = "nats-server")]
+    nats: PathBuf,
 }
 
 /// What the sections share.
@@ -87,6 +93,7 @@ pub(crate) struct Bench {
     pub(crate) althing: PathBuf,
     pub(crate) guests: PathBuf,
     pub(crate) etcd: PathBuf,
+    pub(crate) nats: PathBuf,
     /// On the disk that everything is measured on; gone at the end.
     pub(crate) dir: TempDir,
     scale: f64,
@@ -145,6 +152,7 @@ fn run(args: &Args) -> Result<()> {
         althing: args.althing.clone().unwrap_or_else(|| beside.join("althing")),
         guests: args.guests.clone(),
         etcd: args.etcd.clone(),
+        nats: args.nats.clone(),
         dir: TempDir::with_prefix_in("althing-bench-", beside).context("making a directory")?,
         scale,
         clients: if scale < GLIMPSE { CLIENTS_FEW } else { CLIENTS },
@@ -155,7 +163,7 @@ fn run(args: &Args) -> Result<()> {
     };
     // What others are compared with comes first; the table is in the order of the letters.
     type Section = fn(&mut Bench) -> Result<()>;
-    let order: [(&str, Section); 8] = [
+    let order: [(&str, Section); 9] = [
         ("a", raw::run),
         ("h", etcd::run),
         ("b", writes::puts),
@@ -165,6 +173,7 @@ fn run(args: &Args) -> Result<()> {
         ("e", ingest::run),
         // Both look at the same long history.
         ("fg", restart::run),
+        ("j", cluster::run),
     ];
     for (letters, section) in order {
         if letters.chars().any(|letter| sections.contains(letter)) {

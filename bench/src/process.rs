@@ -1,9 +1,10 @@
 //! A server as a process: started, measured from outside, and ended.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs::{self, File},
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -85,17 +86,33 @@ impl Drop for Process {
     }
 }
 
+/// Addresses on loopback with ports that are free now, for servers that want to be told theirs.
+pub(crate) fn free_addresses<const N: usize>() -> Result<[SocketAddr; N]> {
+    // All are held until all are found, so that no two are the same.
+    let listeners: Vec<TcpListener> = (0..N)
+        .map(|_| TcpListener::bind("127.0.0.1:0"))
+        .collect::<Result<_, _>>()
+        .context("finding a free port")?;
+    let addresses: Vec<SocketAddr> =
+        listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+    addresses.try_into().map_err(|_| anyhow!("ports were lost"))
+}
+
 /// Time that a process has spent on processors.
 pub(crate) struct Cpu;
 
 impl Cpu {
     pub(crate) fn own() -> Result<Duration> {
-        cpu_of(std::process::id())
+        one_cpu_of(std::process::id())
     }
 }
 
-/// Time that the process `id` has spent on processors, its own and the kernel's for it.
-pub(crate) fn cpu_of(id: u32) -> Result<Duration> {
+/// Time that the processes `ids` have spent on processors, their own and the kernel's for them.
+pub(crate) fn cpu_of(ids: &[u32]) -> Result<Duration> {
+    ids.iter().map(|id| one_cpu_of(*id)).sum()
+}
+
+fn one_cpu_of(id: u32) -> Result<Duration> {
     let path = format!("/proc/{id}/stat");
     let stat = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
     // The second field is a name in parentheses, which may hold anything.

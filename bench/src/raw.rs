@@ -2,11 +2,11 @@
 
 use crate::{
     Bench,
-    load::histogram,
+    load::{Sample, histogram},
     say,
     table::{Limit, Row, rate, time},
 };
-use althing_log::{Committed, Halt, Log, LogConfig, Position, Replica, SnapshotFile};
+use althing_log::{Alone, Committed, Halt, Log, LogConfig, Position, Replica, SnapshotFile};
 use althing_protocol::{Batch, PublicKey, RealmId, SecretKey, sign, sys, v1, verify, verify_all};
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
@@ -59,12 +59,13 @@ impl Crypto {
         Self { sign, verify, verify_batched }
     }
 
-    /// Part of all processors that went into signatures, one for each `per_signature` of `count`
-    /// writes in `wall`: made by a client, and checked by the node in batches.
-    pub(crate) fn share(&self, count: u64, per_signature: u64, wall: Duration) -> f64 {
-        let signatures = count as f64 / per_signature as f64;
-        let each = (self.sign + self.verify_batched).as_secs_f64();
-        signatures * each / (wall.as_secs_f64() * crate::table::cores() as f64)
+    /// Part of all processors that went into signatures, one for each `per_signature` writes: made
+    /// by a client, and checked by every node in batches.
+    pub(crate) fn share(&self, sample: &Sample, per_signature: u64) -> f64 {
+        let signatures = sample.count as f64 / per_signature as f64;
+        let each = self.sign + self.verify_batched * sample.servers as u32;
+        let processors = crate::table::cores() as f64;
+        signatures * each.as_secs_f64() / (sample.wall.as_secs_f64() * processors)
     }
 }
 
@@ -165,7 +166,8 @@ fn appends(path: &Path, bytes: usize, rounds: u64) -> Result<Histogram<u64>> {
 
 /// The same records through consensus and the log of a realm, with a state that does nothing.
 async fn log(dir: &Path, rounds: u64) -> Result<Vec<Histogram<u64>>> {
-    let log = Log::create(LogConfig::new(dir, 1), Arc::new(Nothing::default())).await?;
+    let replica = Arc::new(Nothing::default());
+    let log: Log<Nothing> = Log::create(LogConfig::new(dir, 1), replica, Alone).await?;
     let mut all = Vec::new();
     for records in RECORDS {
         let entries = vec![Bytes::from(vec![0x5a; RECORD_BYTES]); records];

@@ -119,10 +119,10 @@ async fn full(bench: &Bench, idle: Duration) -> Result<Full> {
 }
 
 /// Writes `count` entries of one put each.
-async fn write(node: &Node, count: u64) -> Result<()> {
+pub(crate) async fn write(node: &Node, count: u64) -> Result<()> {
     let mut tasks = JoinSet::new();
     for at in 0..KEYS {
-        node.admit(&key(at)).await?;
+        node.admit(&key(at).public()).await?;
         let client = node.client(Some(key(at))).await?;
         let share = count / KEYS + u64::from(at < count % KEYS);
         tasks.spawn(put_entries(at as usize, client, share, DEPTH));
@@ -134,7 +134,7 @@ async fn write(node: &Node, count: u64) -> Result<()> {
 }
 
 /// Waits until all that is applied is on disk.
-async fn settle(node: &Node) -> Result<()> {
+pub(crate) async fn settle(node: &Node) -> Result<()> {
     while node.number("durable_index").await? < node.number("index").await? {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

@@ -41,10 +41,11 @@ impl World {
             name: "bench".to_owned(),
             founder: author.public().0.to_vec(),
             semantics: SEMANTICS,
+            node: key(1).public().0.to_vec(),
             ..v1::Genesis::default()
         };
         let genesis = genesis.encode_to_vec();
-        let writes = genesis_writes(&genesis, &[])?;
+        let writes = genesis_writes(&genesis)?;
         let store = Store::create(dir, &genesis, writes)?;
         let realm = realm_id(&genesis);
         let images = Arc::new(Loaded::default());

@@ -23,7 +23,7 @@ use std::{
 /// Authors that the clients share.
 pub(crate) const KEYS: u64 = 16;
 /// Instructions under one signature, in streams.
-const BATCH: u64 = 64;
+pub(crate) const BATCH: u64 = 64;
 /// Batches that a lone stream keeps in flight: as many as a session's window holds.
 const DEPTH_ALONE: usize = 16;
 const VALUE_BYTES: usize = 256;
@@ -41,7 +41,7 @@ pub(crate) enum Load {
 }
 
 /// An instruction of a client.
-type Work = fn(client: usize, number: u64) -> v1::Instruction;
+pub(crate) type Work = fn(client: usize, number: u64) -> v1::Instruction;
 
 /// Key and value of a put; the same for every server.
 pub(crate) fn pair(client: usize, number: u64) -> (Vec<u8>, Vec<u8>) {
@@ -51,12 +51,12 @@ pub(crate) fn pair(client: usize, number: u64) -> (Vec<u8>, Vec<u8>) {
     (key.into_bytes(), value)
 }
 
-fn put(client: usize, number: u64) -> v1::Instruction {
+pub(crate) fn put(client: usize, number: u64) -> v1::Instruction {
     let (key, value) = pair(client, number);
     sys::put(key, value)
 }
 
-fn increment(client: usize, _: u64) -> v1::Instruction {
+pub(crate) fn increment(client: usize, _: u64) -> v1::Instruction {
     let args = format!("{{\"name\":\"client-{client:03}\"}}");
     v1::Instruction::new("counter", "increment", args.into_bytes())
 }
@@ -126,15 +126,15 @@ pub(crate) fn calls(bench: &mut Bench) -> Result<()> {
 }
 
 fn row(bench: &Bench, letter: char, what: &str, sample: &Sample, per_signature: u64) -> Row {
-    let crypto = 100.0 * bench.crypto.share(sample.count, per_signature, sample.wall);
+    let crypto = 100.0 * bench.crypto.share(sample, per_signature);
     Row::load(letter, what, sample).goes(format!("crypto {crypto:.0} %, {}", sample.cpu()))
 }
 
-fn people(clients: usize) -> String {
+pub(crate) fn people(clients: usize) -> String {
     format!("{clients} {}", if clients == 1 { "client" } else { "clients" })
 }
 
-fn streams(clients: usize) -> String {
+pub(crate) fn streams(clients: usize) -> String {
     format!("{clients} {}", if clients == 1 { "stream" } else { "streams" })
 }
 
@@ -145,46 +145,77 @@ fn measure(
     name: &str,
     calls: bool,
 ) -> Result<(Vec<Sample>, Vec<Sample>)> {
-    let window = window(bench);
     bench.runtime.block_on(async {
         let node = Node::start(&bench.althing, &bench.place(name), &[]).await?;
         if calls {
             node.deploy(&bench.guest("counter"))?;
         }
-        let most = bench.clients.into_iter().max().unwrap_or(1);
-        let pool = connect(&node, work, most).await?;
-        let (mut single, mut streamed) = (Vec::new(), Vec::new());
-        for clients in bench.clients {
-            let chosen = pool.iter().take(clients).enumerate();
-            let loops = chosen.map(|(at, client)| Single::new(at, client, work)).collect();
-            single.push(load::run(loops, window, node.process.id()).await?);
-        }
-        for clients in bench.clients {
-            let depth = if clients == 1 { DEPTH_ALONE } else { 1 };
-            let mut loops = Vec::new();
-            for (at, client) in pool.iter().take(clients).enumerate() {
-                loops.push(Streamed::open(at, client, work, BATCH, depth).await?);
-            }
-            streamed.push(load::run(loops, window, node.process.id()).await?);
-        }
+        let pool = Pool::connect(bench, &node, work, vec![node.process.id()]).await?;
+        let samples = pool.both(&bench.clients).await?;
         node.process.stop()?;
-        Ok((single, streamed))
+        Ok(samples)
     })
 }
 
-/// Clients, each connected and in a session.
-async fn connect(node: &Node, work: Work, clients: usize) -> Result<Vec<Arc<Client>>> {
-    for number in 0..KEYS {
-        node.admit(&key(number)).await?;
+/// Clients of one node, each connected and in a session, and what they do.
+pub(crate) struct Pool {
+    clients: Vec<Arc<Client>>,
+    work: Work,
+    window: Window,
+    /// The processes that work for them.
+    servers: Vec<u32>,
+}
+
+impl Pool {
+    pub(crate) async fn connect(
+        bench: &Bench,
+        node: &Node,
+        work: Work,
+        servers: Vec<u32>,
+    ) -> Result<Self> {
+        for number in 0..KEYS {
+            node.admit(&key(number).public()).await?;
+        }
+        let mut clients = Vec::new();
+        for at in 0..bench.clients.into_iter().max().unwrap_or(1) {
+            let client = Arc::new(node.client(Some(key(at as u64 % KEYS))).await?);
+            // One after the other: they would contend for the numbers of sessions.
+            Single::new(at, &client, work).next().await?;
+            clients.push(client);
+        }
+        Ok(Self { clients, work, window: window(bench), servers })
     }
-    let mut pool = Vec::new();
-    for at in 0..clients {
-        let client = Arc::new(node.client(Some(key(at as u64 % KEYS))).await?);
-        // One after the other: they would contend for the numbers of sessions.
-        Single::new(at, &client, work).next().await?;
-        pool.push(client);
+
+    /// Both ways, for each number of clients.
+    pub(crate) async fn both(&self, clients: &[usize]) -> Result<(Vec<Sample>, Vec<Sample>)> {
+        let (mut single, mut streamed) = (Vec::new(), Vec::new());
+        for clients in clients {
+            single.push(self.single(*clients).await?);
+        }
+        for clients in clients {
+            streamed.push(self.streamed(*clients).await?);
+        }
+        Ok((single, streamed))
     }
-    Ok(pool)
+
+    /// One signature a request.
+    pub(crate) async fn single(&self, clients: usize) -> Result<Sample> {
+        say(format_args!("   a signature each, {}", people(clients)));
+        let chosen = self.clients.iter().take(clients).enumerate();
+        let loops = chosen.map(|(at, client)| Single::new(at, client, self.work)).collect();
+        load::run(loops, self.window, &self.servers).await
+    }
+
+    /// Streams of batches.
+    async fn streamed(&self, clients: usize) -> Result<Sample> {
+        say(format_args!("   signed by {BATCH}, {}", streams(clients)));
+        let depth = if clients == 1 { DEPTH_ALONE } else { 1 };
+        let mut loops = Vec::new();
+        for (at, client) in self.clients.iter().take(clients).enumerate() {
+            loops.push(Streamed::open(at, client, self.work, BATCH, depth).await?);
+        }
+        load::run(loops, self.window, &self.servers).await
+    }
 }
 
 /// One signature a request.
@@ -279,7 +310,7 @@ pub(crate) async fn put_entries(at: usize, client: Client, count: u64, depth: us
 }
 
 /// A refused write is no write.
-fn check(outcomes: &[v1::Outcome], count: u64) -> Result<()> {
+pub(crate) fn check(outcomes: &[v1::Outcome], count: u64) -> Result<()> {
     ensure!(outcomes.len() as u64 == count, "{} outcomes for {count}", outcomes.len());
     for outcome in outcomes {
         match &outcome.result {

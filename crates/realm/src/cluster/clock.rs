@@ -94,12 +94,12 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::{
-        Founding, Realm,
+        Realm,
         cluster::{health::Health, kind},
         door::now_us,
         testing::{
             key, run,
-            three::{end, options, until},
+            three::{end, found, until},
         },
     };
     use althing_peers::{Handler, Kind, Peers, PeersConfig, Pipe, Standing};
@@ -228,14 +228,7 @@ mod tests {
             [([100, 101], true), ([-100, -100], true), ([0, 100], false), ([0, 0], false)]
         {
             let dir = tempfile::tempdir().unwrap();
-            let founding = Founding {
-                name: "test".into(),
-                founder: key(1).public(),
-                node: key(101).public(),
-                grants: Vec::new(),
-            };
-            Realm::create(&options(dir.path(), 1), founding).unwrap();
-            let realm = Realm::open(options(dir.path(), 1)).await.unwrap();
+            let realm = found(dir.path()).await;
             let _second = add(&realm, 2, others_s[0]).await;
             let _third = add(&realm, 3, others_s[1]).await;
             let book = || realm.core.cluster.links.book();

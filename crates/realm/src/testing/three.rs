@@ -42,14 +42,7 @@ pub(crate) struct Three {
 impl Three {
     pub(crate) async fn new() -> Self {
         let dir = TempDir::new().unwrap();
-        let founding = Founding {
-            name: "test".into(),
-            founder: key(1).public(),
-            node: key(101).public(),
-            grants: Vec::new(),
-        };
-        Realm::create(&options(dir.path(), 1), founding).unwrap();
-        let first = Realm::open(options(dir.path(), 1)).await.unwrap();
+        let first = found(dir.path()).await;
         let second = join(&first, &dir, 2).await;
         let third = join(&first, &dir, 3).await;
         for node in [&first, &second, &third] {
@@ -69,6 +62,18 @@ impl Three {
         let address = self.first.core.cluster.address();
         Contact { address, key: key(101).public() }
     }
+}
+
+/// The first node of a realm; the founder's key is the first.
+pub(crate) async fn found(dir: &Path) -> Arc<Realm> {
+    let founding = Founding {
+        name: "test".into(),
+        founder: key(1).public(),
+        node: key(101).public(),
+        grants: Vec::new(),
+    };
+    Realm::create(&options(dir, 1), founding).unwrap();
+    Realm::open(options(dir, 1)).await.unwrap()
 }
 
 async fn join(realm: &Realm, dir: &TempDir, node: u8) -> Arc<Realm> {

@@ -103,9 +103,13 @@ async fn a_node_short_of_disk_serves_and_does_not_lead() {
     cluster.machines[short].terminate();
     cluster.machines[short].set(&format!("data.disk_low_water_bytes={}", i64::MAX));
     cluster.machines[short].start().await;
-    until("it knows", async || {
+    // A node that was stopped before another could take the leadership comes back with it.
+    until("it knows, and another leads", async || {
         let status = cluster.machines[short].status().await;
-        status.is_some_and(|status| status["is_disk_low"] == true && status["leader"].is_number())
+        status.is_some_and(|status| {
+            let leader = &status["leader"];
+            status["is_disk_low"] == true && leader.is_number() && *leader != status["member"]
+        })
     })
     .await;
     let member = cluster.machines[short].status().await.unwrap()["member"].to_string();

@@ -2,7 +2,7 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let files = ["entry", "genesis", "member", "outcome", "state", "sys"]
+    let files = ["actor", "entry", "genesis", "member", "outcome", "state", "sys"]
         .map(|name| format!("proto/althing/v1/{name}.proto"));
     prost_build::Config::new().compile_fds(protox::compile(files, ["proto"])?)?;
     Ok(())

@@ -6,6 +6,7 @@ use blake3::Hasher;
 const ENTRY_CHAIN: &str = "althing entry chain v1";
 const RESULT_CHAIN: &str = "althing result chain v1";
 const REALM_ID: &str = "althing realm id v1";
+const ACTOR_CHAIN: &str = "althing actor chain v1";
 const SEED: &str = "althing instruction seed v1";
 
 /// The realm's id: the hash of its encoded genesis.
@@ -21,6 +22,18 @@ pub fn next_entry_chain(previous: &Hash, index: u64, entry: &[u8]) -> Hash {
 /// Chain over results: `previous`, the index, and the encoded [`Result`](crate::v1::Result).
 pub fn next_result_chain(previous: &Hash, index: u64, result: &[u8]) -> Hash {
     link(RESULT_CHAIN, previous, index, result)
+}
+
+/// Chain over the steps of an actor before the first one: it names the actor.
+pub fn actor_chain_start(actor: &str) -> Hash {
+    Hash(*Hasher::new_derive_key(ACTOR_CHAIN).update(actor.as_bytes()).finalize().as_bytes())
+}
+
+/// Chain over the steps of an actor: `previous`, and the encoded [`ActorStep`](crate::v1::ActorStep) as
+/// stored.
+pub fn next_actor_chain(previous: &Hash, step: &[u8]) -> Hash {
+    let hash = Hasher::new_derive_key(ACTOR_CHAIN).update(&previous.0).update(step).finalize();
+    Hash(*hash.as_bytes())
 }
 
 /// The seed of the instruction at `position` of an entry.

@@ -2,6 +2,7 @@
 //!
 //! No I/O, no clock, no randomness. The bytes are described in `docs/formats.md`.
 
+pub mod actor;
 mod chain;
 mod checkpoint;
 mod envelope;
@@ -9,6 +10,7 @@ mod error;
 mod identity;
 mod instruction;
 mod join_token;
+pub mod json;
 pub mod limits;
 mod member;
 mod need;
@@ -21,7 +23,10 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/althing.v1.rs"));
 }
 
-pub use chain::{entry_seed, next_entry_chain, next_result_chain, realm_id};
+pub use actor::{ACTOR, ActorId};
+pub use chain::{
+    actor_chain_start, entry_seed, next_actor_chain, next_entry_chain, next_result_chain, realm_id,
+};
 pub use checkpoint::CheckpointValues;
 pub use envelope::{Batch, sign, verify, verify_all};
 pub use error::{Error, Kind, Result};

@@ -92,3 +92,89 @@ pub const GUEST_LOG_BYTES_MAX: usize = 16 << 10;
 pub const MANIFEST_TEXT_BYTES_MAX: usize = 1 << 10;
 /// Entries between checkpoints.
 pub const CHECKPOINT_INTERVAL: u64 = 32_768;
+
+/// An actor's id, in bytes.
+pub const ACTOR_ID_BYTES_MAX: usize = 128;
+/// Actors in a realm.
+pub const ACTORS_MAX: u64 = 1_000_000;
+/// An actor's state as canonical JSON, in bytes.
+pub const ACTOR_STATE_BYTES_MAX: usize = 512 << 10;
+/// A message to an actor as canonical JSON, in bytes.
+pub const ACTOR_MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// Messages that one handling of a message may send.
+pub const ACTOR_SENDS_MAX: usize = 64;
+/// The same, in bytes of ids and messages.
+pub const ACTOR_SENDS_BYTES_MAX: usize = 256 << 10;
+/// Messages that wait for one actor.
+pub const ACTOR_WAITING_MAX: u64 = 1_024;
+/// Messages that may wait for an actor that is to answer at once.
+pub const ACTOR_REQUEST_WAITING_MAX: u64 = 64;
+/// Messages that wait for the actors of one program. It never has more of them, nor more bytes of them,
+/// than there is room left in the realm: so there is always room for those of others.
+pub const PROGRAM_WAITING_MAX: u64 = 16_384;
+/// Messages that wait in a realm.
+pub const ACTORS_WAITING_MAX: u64 = 262_144;
+/// The same, in bytes.
+pub const ACTORS_WAITING_BYTES_MAX: u64 = 64 << 20;
+/// Fuel that costs a program one turn of the queue of actors: so much more that its next place is behind.
+pub const ACTOR_TURN_FUEL: u64 = 10_000_000;
+/// Messages in a row of which each made an actor send the next: a chain that is to go on for ever
+/// wants a timer.
+pub const ACTOR_HOPS_MAX: u32 = 1_024;
+/// Messages that one message may cause, each made by an actor that got one of them. Those that are sent at
+/// once share what is left.
+pub const ACTOR_CAUSED_MAX: u32 = 16_384;
+/// Dead letters that a realm keeps; the oldest go first.
+pub const ACTOR_LETTERS_MAX: u64 = 10_000;
+/// Those of them that are of one program; its oldest go first.
+pub const PROGRAM_LETTERS_MAX: u64 = 2_000;
+/// States of an actor that are kept, to be rolled back to without being given. Those that upgrades made
+/// are kept beside them: one for each upgrade.
+pub const ACTOR_STATES_KEPT: u64 = 32;
+/// Timers of one actor.
+pub const ACTOR_TIMERS_EACH_MAX: usize = 64;
+/// Timers of a realm. As with mail, a program never has more of them, nor more bytes, than there is room
+/// left.
+pub const ACTOR_TIMERS_MAX: u64 = 16_384;
+/// Their messages, in bytes.
+pub const ACTOR_TIMERS_BYTES_MAX: u64 = 16 << 20;
+/// How long a timer that goes on waits at least when there was no room for its message, in microseconds.
+pub const ACTOR_TIMER_RETRY_US: u64 = 10_000_000;
+/// A timer's name, in bytes.
+pub const ACTOR_TIMER_BYTES_MAX: usize = 64;
+/// The shortest period of a timer, in microseconds.
+pub const ACTOR_PERIOD_US_MIN: u64 = 100_000;
+/// Subscriptions of a realm.
+pub const ACTOR_SUBSCRIPTIONS_MAX: u64 = 4_096;
+/// Actors that one event reaches.
+pub const ACTOR_SUBSCRIBERS_MAX: usize = 256;
+/// The prefix of the keys that an actor is told of, in bytes.
+pub const ACTOR_PREFIX_BYTES_MAX: usize = 3 << 10;
+/// Messages that the events and changed keys of one entry become.
+pub const ENTRY_TOPIC_MESSAGES_MAX: usize = 4_096;
+/// The same, in bytes.
+pub const ENTRY_TOPIC_BYTES_MAX: usize = 16 << 20;
+/// Prefixes and subscriptions that are looked at for the events and changed keys of one entry.
+pub const ENTRY_TOPIC_LOOKS_MAX: usize = 131_072;
+/// What an entry may write beyond the limit of its instructions, to note which subscriptions were not
+/// told of something, in bytes: enough for each of them.
+pub const ENTRY_NOTES_BYTES_MAX: usize = 32 << 20;
+/// Messages delivered behind the instructions of an entry.
+pub const ENTRY_DELIVERIES_MAX: usize = 64;
+/// Fuel after which no more deliveries or migrations begin: behind the instructions of an entry, or in a
+/// tick. So they use at most this and one run more.
+pub const DELIVERIES_FUEL_MAX: u64 = 200_000_000;
+/// Bytes of writes after which no more deliveries begin there, and no more migrations, each.
+pub const DELIVERIES_WRITES_BYTES_MAX: usize = 16 << 20;
+/// Messages delivered by a tick.
+pub const TICK_DELIVERIES_MAX: usize = 256;
+/// Timers that one tick fires.
+pub const TICK_TIMERS_MAX: usize = 256;
+/// Bytes of writes after which a tick fires no more timers.
+pub const TICK_TIMERS_BYTES_MAX: usize = 4 << 20;
+/// Actors that one tick migrates, or looks after behind an upgrade.
+pub const TICK_MIGRATIONS_MAX: usize = 256;
+/// Steps of a history that one call replays.
+pub const ACTOR_REPLAY_STEPS_MAX: usize = 1_000;
+/// Levels of a JSON text.
+pub const JSON_DEPTH_MAX: usize = 64;

@@ -48,7 +48,7 @@ impl Deadline {
     }
 
     /// Until then, counted in ticks from one that may come at any moment.
-    fn ticks(&self) -> u64 {
+    pub(crate) fn ticks(&self) -> u64 {
         let left = self.at.saturating_duration_since(Instant::now());
         let ticks = left.as_nanos().div_ceil(TICK.as_nanos());
         u64::try_from(ticks).unwrap_or(BEYOND_REACH).min(BEYOND_REACH - 1) + 1
@@ -81,14 +81,14 @@ impl Queries {
         self.slots_max
     }
 
-    /// Takes a slot, until the guard is dropped. Its epoch deadline is that of a store made now.
+    /// Takes a slot, until the guard is dropped.
     ///
     /// # Errors
     /// `exhausted` when none is left.
-    pub(crate) fn enter(&self, deadline: &Deadline) -> Result<Running<'_>, Error> {
+    pub(crate) fn enter(&self) -> Result<Running<'_>, Error> {
         let taken = self.shared.running.fetch_add(1, Ordering::SeqCst);
         // From here on the count goes down again, whatever happens.
-        let running = Running { queries: self, ticks: deadline.ticks() };
+        let running = Running { queries: self };
         if taken >= self.slots_max {
             return Err(Error::exhausted(format!(
                 "queries: {} guests run for them already, no more are allowed at once; ask again \
@@ -136,8 +136,6 @@ impl Shared {
 /// A query that runs.
 pub(crate) struct Running<'a> {
     queries: &'a Queries,
-    /// What its store's epoch deadline is.
-    pub(crate) ticks: u64,
 }
 
 impl Drop for Running<'_> {
@@ -196,8 +194,8 @@ mod tests {
         let short = 10 * TICK * u32::try_from(TICKS).unwrap();
         assert!(!ticks_within(&engine, short), "there was no query yet");
         for _ in 0..2 {
-            let first = queries.enter(&Deadline::after_ms(1)).unwrap();
-            let second = queries.enter(&Deadline::after_ms(1)).unwrap();
+            let first = queries.enter().unwrap();
+            let second = queries.enter().unwrap();
             drop(first);
             assert!(ticks_within(&engine, Duration::from_secs(60)), "one is left");
             drop(second);
@@ -208,10 +206,9 @@ mod tests {
     #[test]
     fn slots_are_counted_and_come_back() {
         let queries = Queries::new(engine(), RESERVED_INSTANCES + 1);
-        let soon = Deadline::after_ms(1_000);
         for _ in 0..3 {
-            let _one = queries.enter(&soon).unwrap();
-            assert_eq!(queries.enter(&soon).map(|_| ()).unwrap_err().kind, Kind::Exhausted);
+            let _one = queries.enter().unwrap();
+            assert_eq!(queries.enter().map(|_| ()).unwrap_err().kind, Kind::Exhausted);
         }
     }
 

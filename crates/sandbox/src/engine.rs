@@ -3,14 +3,14 @@
 use crate::{
     Allocation, Backend, EngineOptions, Halt,
     cache::{Cache, Facts},
-    call::{Image, Linked, State},
     config::{self, Layout},
     deadline::Queries,
     fault, fuel,
     functions::{Functions, Progress},
-    imports, inspect,
-    interfaces::MIGRATION,
-    meter, wasi,
+    image::{Exports, Image, Linked},
+    imports, inspect, meter,
+    state::State,
+    wasi,
 };
 use althing_protocol::{Error, Hash};
 use std::sync::Arc;
@@ -136,7 +136,7 @@ impl Engine {
             memory_bytes_min: inspection.memory_bytes_min,
         };
         let image = self.image(hash, &component, facts)?;
-        image.try_start()?;
+        image.linked().try_start()?;
         if let Some(cache) = &self.cache {
             cache.put(hash, &component, facts);
         }
@@ -146,19 +146,13 @@ impl Engine {
     fn image(&self, hash: &Hash, component: &Component, facts: Facts) -> Result<Image, LoadError> {
         let refused = |error: wasmtime::Error| Error::invalid(format!("image {hash}: {error:#}"));
         let pre = self.link(component).map_err(refused)?;
-        let export = |name| {
-            component
-                .get_export_index(None, name)
-                .ok_or_else(|| Error::invalid(format!("image {hash}: exports no `{name}`")))
-        };
+        let exports = Exports::of(component).ok_or_else(|| {
+            Error::invalid(format!("image {hash}: has the exports of no kind of program"))
+        })?;
         Ok(Image::new(Linked {
             hash: *hash,
             pre,
-            apply: export("apply")?,
-            query: export("query")?,
-            migrate: component
-                .get_export_index(None, MIGRATION)
-                .and_then(|interface| component.get_export_index(Some(&interface), "migrate")),
+            exports,
             memory_bytes_min: facts.memory_bytes_min,
             instantiation_fuel: fuel::instantiation(facts.component_bytes),
             nested_start_fuel: fuel::nested_start(facts.component_bytes),

@@ -18,6 +18,9 @@ pub(crate) enum Broken {
     Wasi(Cow<'static, str>),
     #[error("passed a text to {0} that is not valid Unicode")]
     Text(&'static str),
+    /// What an actor sent, in words that follow "it".
+    #[error("{1}")]
+    Send(Kind, String),
 }
 
 /// How a call stopped that did not return.
@@ -38,7 +41,11 @@ impl Stop {
             return Self::Node(halt.clone());
         }
         if let Some(broken) = error.downcast_ref::<Broken>() {
-            return Self::Guest(Kind::GuestFailed, broken.to_string());
+            let kind = match broken {
+                Broken::Send(kind, _) => *kind,
+                _ => Kind::GuestFailed,
+            };
+            return Self::Guest(kind, broken.to_string());
         }
         if let Some(trap) = error.downcast_ref::<Trap>() {
             return Self::from(*trap);

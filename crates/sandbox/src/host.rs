@@ -6,38 +6,55 @@ use wasmtime::component::{ComponentType, Lift, Lower};
 
 /// The machine's side of a call. The sandbox checks lengths, the phase and the fuel before it comes
 /// here; totals of a call (bytes written, events) are the host's to limit.
+///
+/// What a guest of its kind cannot import, a host need not have.
 pub trait Host: Any + Send {
     /// The value of `key` in the program's keyspace.
     ///
     /// # Errors
     /// [`HostError`].
-    fn db_get(&mut self, key: &[u8]) -> Result<Option<Arc<[u8]>>, HostError>;
+    fn db_get(&mut self, _key: &[u8]) -> Result<Option<Arc<[u8]>>, HostError> {
+        not_offered()
+    }
 
     /// Writes `key`.
     ///
     /// # Errors
     /// [`HostError`].
-    fn db_put(&mut self, key: &[u8], value: Arc<[u8]>) -> Result<(), HostError>;
+    fn db_put(&mut self, _key: &[u8], _value: Arc<[u8]>) -> Result<(), HostError> {
+        not_offered()
+    }
 
     /// Deletes `key`. Gives the length of the value that was there.
     ///
     /// # Errors
     /// [`HostError`].
-    fn db_delete(&mut self, key: &[u8]) -> Result<Option<usize>, HostError>;
+    fn db_delete(&mut self, _key: &[u8]) -> Result<Option<usize>, HostError> {
+        not_offered()
+    }
 
     /// Pairs of `range`, in order: at most `limit`, and at most
     /// [`SCAN_BYTES_MAX`](althing_protocol::limits::SCAN_BYTES_MAX) bytes.
     ///
     /// # Errors
     /// [`HostError`].
-    fn db_scan(&mut self, range: Range<'_>, order: Order, limit: usize) -> Result<Page, HostError>;
+    fn db_scan(
+        &mut self,
+        _range: Range<'_>,
+        _order: Order,
+        _limit: usize,
+    ) -> Result<Page, HostError> {
+        not_offered()
+    }
 
     /// Deletes the first keys that start with `prefix`: at most `limit`, and no more than a page of a
     /// scan has. At least one, if there is one and `limit` is not 0.
     ///
     /// # Errors
     /// [`HostError`].
-    fn db_delete_prefix(&mut self, prefix: &[u8], limit: usize) -> Result<Deleted, HostError>;
+    fn db_delete_prefix(&mut self, _prefix: &[u8], _limit: usize) -> Result<Deleted, HostError> {
+        not_offered()
+    }
 
     /// Calls another program, which may use `fuel` at most. Gives what it returned, or why it failed,
     /// and the fuel that it cost.
@@ -46,9 +63,11 @@ pub trait Host: Any + Send {
     /// [`HostError`], when it was not called at all.
     fn call_program(
         &mut self,
-        callee: Callee<'_>,
-        fuel: u64,
-    ) -> Result<(Result<Vec<u8>, Error>, u64), HostError>;
+        _callee: Callee<'_>,
+        _fuel: u64,
+    ) -> Result<(Result<Vec<u8>, Error>, u64), HostError> {
+        not_offered()
+    }
 
     /// Who calls, and when.
     fn context(&self) -> &CallContext;
@@ -57,7 +76,9 @@ pub trait Host: Any + Send {
     ///
     /// # Errors
     /// [`HostError`].
-    fn emit(&mut self, topic: &str, data: &[u8]) -> Result<(), HostError>;
+    fn emit(&mut self, _topic: &str, _data: &[u8]) -> Result<(), HostError> {
+        not_offered()
+    }
 
     /// Keeps a line for people. Bounded by the sandbox; cannot fail, and has no effect on the call.
     fn log(&mut self, level: Level, text: &str);
@@ -243,58 +264,27 @@ impl fmt::Display for Halt {
 
 impl std::error::Error for Halt {}
 
+/// What a guest of this kind cannot import was asked of its host.
+fn not_offered<T>() -> Result<T, HostError> {
+    Err(Halt::new("a guest reached a host function that its kind is not offered: a defect").into())
+}
+
+/// Nobody calls, at no time.
+pub(crate) const NOBODY: &CallContext = &CallContext {
+    caller: Caller::Key([0; 32]),
+    author: [0; 32],
+    index: 0,
+    timestamp_us: 0,
+    seed: [0; 32],
+    program: String::new(),
+};
+
 /// The host of an instance that is only started. Imports trap then, so nothing of it is reached.
 pub(crate) struct NoHost;
 
-impl NoHost {
-    fn halt<T>() -> Result<T, HostError> {
-        Err(Halt::new("a host function was reached while a guest was started").into())
-    }
-}
-
 impl Host for NoHost {
-    fn db_get(&mut self, _: &[u8]) -> Result<Option<Arc<[u8]>>, HostError> {
-        Self::halt()
-    }
-
-    fn db_put(&mut self, _: &[u8], _: Arc<[u8]>) -> Result<(), HostError> {
-        Self::halt()
-    }
-
-    fn db_delete(&mut self, _: &[u8]) -> Result<Option<usize>, HostError> {
-        Self::halt()
-    }
-
-    fn db_scan(&mut self, _: Range<'_>, _: Order, _: usize) -> Result<Page, HostError> {
-        Self::halt()
-    }
-
-    fn db_delete_prefix(&mut self, _: &[u8], _: usize) -> Result<Deleted, HostError> {
-        Self::halt()
-    }
-
-    fn call_program(
-        &mut self,
-        _: Callee<'_>,
-        _: u64,
-    ) -> Result<(Result<Vec<u8>, Error>, u64), HostError> {
-        Self::halt()
-    }
-
     fn context(&self) -> &CallContext {
-        const NOBODY: &CallContext = &CallContext {
-            caller: Caller::Key([0; 32]),
-            author: [0; 32],
-            index: 0,
-            timestamp_us: 0,
-            seed: [0; 32],
-            program: String::new(),
-        };
         NOBODY
-    }
-
-    fn emit(&mut self, _: &str, _: &[u8]) -> Result<(), HostError> {
-        Self::halt()
     }
 
     fn log(&mut self, _: Level, _: &str) {}

@@ -8,15 +8,29 @@ use crate::{
     config, interfaces,
 };
 use althing_protocol::{Error, limits::IMAGE_BYTES_MAX};
+use std::fmt;
 use wasmparser::{
-    BinaryReaderError, ComponentExternalKind, Parser, Payload, Validator, types::TypesRef,
+    BinaryReaderError, ComponentExternalKind, ComponentImport, ComponentTypeRef, Parser, Payload,
+    TypeBounds, Validator, types::TypesRef,
 };
 
 /// What a package is, read from what it exports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Exports `apply` and `query`: a replicated program.
+    /// Exports `apply` and `query`: a program with a keyspace of its own.
     Contract,
+    /// Exports `init`, `handle`, `message-contract` and `state-contract`: a program that is the code of
+    /// many actors, each with a state of its own.
+    Actor,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Contract => "contract",
+            Self::Actor => "actor",
+        })
+    }
 }
 
 /// What [`inspect`] found.
@@ -28,7 +42,7 @@ pub struct Inspection {
     pub imports: Vec<String>,
     /// What it exports.
     pub exports: Vec<String>,
-    /// Those of its exports that a contract need not have.
+    /// Those of its exports that one of its kind need not have.
     pub optional_exports: Vec<String>,
     /// Linear memory that it starts with.
     pub memory_bytes_min: u64,
@@ -88,6 +102,13 @@ pub(crate) fn check_header(bytes: &[u8]) -> Result<(), Error> {
     Err(Error::invalid("component: this is not WebAssembly; wants a component (.wasm)"))
 }
 
+/// The name of an import that wants something: another name for a type, as a world has that uses the
+/// types of an interface, wants nothing.
+pub(crate) fn named(import: &ComponentImport<'_>) -> Option<String> {
+    let is_alias = matches!(import.ty, ComponentTypeRef::Type(TypeBounds::Eq(_)));
+    (!is_alias).then(|| import.name.name.to_owned())
+}
+
 /// What a walk over the sections gathers.
 #[derive(Default)]
 struct Survey {
@@ -103,7 +124,7 @@ impl Survey {
         match payload {
             Payload::ComponentImportSection(imports) if self.census.is_outermost() => {
                 for import in imports.clone() {
-                    self.imports.push(import?.name.name.to_owned());
+                    self.imports.extend(named(&import?));
                 }
             }
             Payload::ComponentExportSection(exports) if self.census.is_outermost() => {
@@ -124,15 +145,16 @@ impl Survey {
 
     /// The whole component is read: `types` are those of its imports and exports.
     fn conclude(&self, types: TypesRef<'_>, made: Made) -> Result<Inspection, Error> {
+        let world = interfaces::world(&self.exports);
         for name in &self.imports {
-            interfaces::check_import(types, name)?;
+            world.check_import(types, name)?;
         }
-        interfaces::check_exports(types, &self.exports)?;
+        world.check_exports(types, &self.exports)?;
         Ok(Inspection {
-            kind: Kind::Contract,
+            kind: world.kind,
             imports: self.imports.clone(),
             exports: self.exports.clone(),
-            optional_exports: interfaces::optional(&self.exports),
+            optional_exports: world.optional(&self.exports),
             memory_bytes_min: made.memory_bytes,
         })
     }

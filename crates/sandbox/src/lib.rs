@@ -4,7 +4,8 @@
 //!   inspect   what a component imports and exports, before anything is compiled
 //!   Engine    one configuration, every option set on purpose; compiles, or takes from its cache
 //!   Image     a component, linked once; each call gets a fresh instance of it
-//!   Host      what the machine offers a guest during a call
+//!   Call      one of a contract, to which the machine is the Host
+//!   Turn      one message of an actor, which is a function of it and of the actor's state
 //! ```
 //!
 //! What a guest does wrong (a trap, an exhausted limit, a broken rule of the canonical ABI) is an
@@ -13,6 +14,7 @@
 //!
 //! Guests that are not replicated run elsewhere, under another configuration.
 
+mod actor;
 mod bounds;
 mod cache;
 mod call;
@@ -24,6 +26,7 @@ mod fault;
 mod fuel;
 mod functions;
 mod host;
+mod image;
 mod imports;
 mod inspect;
 mod interfaces;
@@ -31,9 +34,11 @@ mod meter;
 mod options;
 mod report;
 mod signature;
+mod state;
 mod wasi;
 
-pub use call::{Call, Export, Finished, Image};
+pub use actor::{ActorLimits, Next, Sent, Turn};
+pub use call::{Call, Export, Finished};
 pub use deadline::Deadline;
 pub use engine::{Engine, LoadError};
 pub use functions::Progress;
@@ -41,6 +46,7 @@ pub use host::{
     CallContext, Callee, Caller, Deleted, Halt, Host, HostError, Level, Observed, Order, Page,
     Pair, Range,
 };
+pub use image::Image;
 pub use inspect::{Inspection, Kind, inspect};
 pub use options::{Allocation, Backend, EngineOptions, Reservation};
 pub use report::{Function, Import, Report, report};

@@ -22,7 +22,7 @@ pub struct Report {
     pub imports: Vec<Import>,
     /// What it exports.
     pub exports: Vec<String>,
-    /// Those exports that a contract need not have, and that change how it is run.
+    /// Those exports that one of its kind need not have, and that change how it is run.
     pub optional_exports: Vec<String>,
     /// Core modules in it, also those of components in it.
     pub modules: u32,
@@ -41,7 +41,7 @@ pub struct Report {
 pub struct Import {
     /// Its name, with its version.
     pub name: String,
-    /// Whether contracts may import it, and it is as it should be.
+    /// Whether one of its kind may import it, and it is as it should be.
     pub offered: bool,
 }
 
@@ -71,16 +71,17 @@ pub fn report(bytes: &[u8]) -> Report {
     if let Err(error) = Walk::default().read(bytes, &mut report) {
         report.refuse(inspect::malformed(&error).message);
     }
-    report.optional_exports = interfaces::optional(&report.exports);
+    let world = interfaces::world(&report.exports);
+    report.optional_exports = world.optional(&report.exports);
     match Validator::new_with_features(config::features()).validate_all(bytes) {
         Ok(types) => {
             let mut refusals = Vec::new();
             for import in &mut report.imports {
-                let checked = interfaces::check_import(types.as_ref(), &import.name);
+                let checked = world.check_import(types.as_ref(), &import.name);
                 import.offered = checked.is_ok();
                 refusals.extend(checked.err());
             }
-            refusals.extend(interfaces::check_exports(types.as_ref(), &report.exports).err());
+            refusals.extend(world.check_exports(types.as_ref(), &report.exports).err());
             refusals.into_iter().for_each(|error| report.refuse(error.message));
         }
         Err(error) => report.refuse(inspect::malformed(&error).message),
@@ -143,8 +144,9 @@ impl Walk {
                 }
                 Payload::ComponentImportSection(imports) if self.depth == 1 => {
                     for import in imports {
-                        let name = import?.name.name.to_owned();
-                        report.imports.push(Import { name, offered: false });
+                        let named = inspect::named(&import?);
+                        let import = named.map(|name| Import { name, offered: false });
+                        report.imports.extend(import);
                     }
                 }
                 Payload::ComponentExportSection(exports) if self.depth == 1 => {

@@ -10,7 +10,11 @@ use althing_protocol::{Hash, Kind};
 use althing_sandbox::{
     Backend, Call, Engine, EngineOptions, Finished, Image, LoadError, Reservation, limits,
 };
-use common::{FUEL, Memory, apply, component, load, module, on_stack, query};
+use common::{
+    FUEL, Memory,
+    actor::{self, Guest},
+    apply, component, load, module, on_stack, query,
+};
 use std::sync::OnceLock;
 
 /// Every way of running a guest that a node may choose, by name. The first is the usual one.
@@ -388,4 +392,34 @@ fn what_an_instance_starts_with() {
        (table.set $t (i32.const 299) (ref.null func))
        (call $ok (i32.const 512) (i32.const 27))";
     gives(items, body, b"\0\0\0\0\0\0across pages\0\0\0\0\0\0\xff\x01\x00");
+}
+
+/// An actor: its state, its fuel and what it logs, in a turn that goes well and in those that do not.
+#[test]
+fn turns_of_an_actor() {
+    let work = "(local $n i32) (loop $again
+        (call $log (local.get $state) (local.get $state_len))
+        (br_if $again (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1)))
+          (i32.const 50))))
+      (i32.eq (local.get $state_len) (i32.const 2))";
+    let handles = [
+        "(call $send 'bank/bob' '{\"n\": 1e2}') (call $text '{ }')",
+        "(call $text '[1]')",
+        "(call $text '{')",
+        "(call $log 'why') unreachable",
+        "(loop $l (br $l)) unreachable",
+    ];
+    for handle in handles {
+        let component = Guest { handle, state_contract: work, ..Guest::default() }.component();
+        let mut first = None;
+        for (name, engine) in engines() {
+            let image = load(engine, &component);
+            for round in 0..2 {
+                let found = actor::turn(&image, r#"{"n":1}"#, "{}");
+                assert!(found.fuel_used > 100_000 && !found.logs.is_empty());
+                let expected = first.get_or_insert_with(|| found.clone());
+                assert_eq!(*expected, found, "{name}, round {round}, {handle}");
+            }
+        }
+    }
 }

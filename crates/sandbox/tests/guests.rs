@@ -4,7 +4,7 @@
 
 mod common;
 
-use althing_sandbox::{Call, Engine, EngineOptions, Finished, Image, inspect};
+use althing_sandbox::{Call, Engine, EngineOptions, Finished, Image, Kind, inspect};
 use common::{Memory, apply, load, query};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -103,9 +103,28 @@ fn a_batch_of_files_fits_the_default_fuel() {
     assert_eq!(output(&finished)["more"], true);
 }
 
+/// The SDK for Rust has the worlds of both kinds: of the other one, nothing may be left in a component.
 #[test]
-fn the_guests_import_what_a_contract_may() {
-    for name in ["counter", "tagger"] {
-        inspect(&guest(name)).unwrap();
+fn a_guest_imports_only_what_one_of_its_kind_may() {
+    let contract = ["althing:contract/", "wasi:"];
+    let actor = ["althing:actor/", "wasi:"];
+    for (name, kind, prefixes) in [
+        ("counter", Kind::Contract, &contract[..1]),
+        ("tagger", Kind::Contract, &contract[..1]),
+        ("token", Kind::Contract, &contract[..1]),
+        ("counter-js", Kind::Contract, &contract),
+        ("counter-python", Kind::Contract, &contract),
+        ("ledger", Kind::Actor, &actor[..1]),
+        ("relay", Kind::Actor, &actor[..1]),
+        ("saga", Kind::Actor, &actor[..1]),
+        ("thermostat", Kind::Actor, &actor[..1]),
+    ] {
+        let inspection = inspect(&guest(name)).unwrap();
+        assert_eq!(inspection.kind, kind, "{name}");
+        assert!(!inspection.imports.is_empty(), "{name}");
+        for import in &inspection.imports {
+            let is_fine = prefixes.iter().any(|prefix| import.starts_with(prefix));
+            assert!(is_fine, "{name} imports {import}");
+        }
     }
 }

@@ -2,9 +2,9 @@
 
 use super::{Entered, Function};
 use crate::{
-    call::State,
     fuel,
     host::{CallContext, Caller},
+    state::State,
 };
 use wasmtime::{
     Result, StoreContextMut,

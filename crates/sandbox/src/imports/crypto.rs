@@ -1,7 +1,7 @@
 //! Hashes and signatures at the speed of the processor.
 
 use super::{Bytes, Entered, Function, entered::Shown};
-use crate::{call::State, fuel};
+use crate::{fuel, state::State};
 use ed25519_zebra::{Signature, VerificationKey};
 use sha2::{Digest, Sha256};
 use wasmtime::{

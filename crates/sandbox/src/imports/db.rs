@@ -6,9 +6,9 @@ use super::{
     error::{Failed, Tried},
 };
 use crate::{
-    call::State,
     fuel,
     host::{Order, Page, Range},
+    state::State,
 };
 use althing_protocol::limits;
 use std::sync::Arc;

@@ -5,10 +5,10 @@ use super::{
     error::{Answer, Failed, Tried, answer},
 };
 use crate::{
-    call::{Export, Phase, State},
     fault::Broken,
     fuel,
     host::Observed,
+    state::{Phase, State},
 };
 use althing_protocol::{Error, limits};
 use std::fmt::{self, Write};
@@ -57,7 +57,7 @@ impl<'a> Entered<'a> {
 
     /// Refuses what changes something, in a query.
     pub(super) fn writes(&self) -> Tried<()> {
-        if self.store.data().export != Export::Query {
+        if self.store.data().may_change {
             return Ok(());
         }
         Err(Failed::Refused(Error::denied(format!(

@@ -1,7 +1,7 @@
 //! Events.
 
 use super::{Bytes, Entered, Function, error::Tried};
-use crate::{call::State, fuel};
+use crate::{fuel, state::State};
 use althing_protocol::limits;
 use wasmtime::{
     Result,

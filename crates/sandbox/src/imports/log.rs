@@ -1,7 +1,7 @@
 //! Lines for people.
 
 use super::{Entered, Function};
-use crate::{call::State, fuel, host::Level};
+use crate::{fuel, host::Level, state::State};
 use althing_protocol::limits;
 use wasmtime::{
     Result,
@@ -15,17 +15,21 @@ pub(super) const FUNCTIONS: &[Function] =
 
 pub(super) fn define(log: &mut LinkerInstance<'_, State>) -> Result<()> {
     log.func_wrap("log", |store, (level, message): (Level, WasmStr)| {
-        let mut on = Entered::new(store, "log.log", fuel::LOG)?;
-        let room = limits::GUEST_LOG_BYTES_MAX - on.store.data().log_bytes;
-        let text = on.text("message", &message, room)?;
-        let state = on.store.data_mut();
-        match text {
-            Ok(text) => {
-                state.log_bytes += text.len();
-                state.host.log(level, &text);
-            }
-            Err(_) => state.logs_dropped = state.logs_dropped.saturating_add(1),
-        }
-        Ok(())
+        line(Entered::new(store, "log.log", fuel::LOG)?, level, &message)
     })
+}
+
+/// Logs `message` if it fits. Its end counts too, so that empty lines are bounded.
+pub(super) fn line(mut on: Entered<'_>, level: Level, message: &WasmStr) -> Result<()> {
+    let room = limits::GUEST_LOG_BYTES_MAX - on.store.data().log_bytes;
+    let text = on.text("message", message, room)?;
+    let state = on.store.data_mut();
+    match text {
+        Ok(text) if text.len() < room => {
+            state.log_bytes += text.len() + 1;
+            state.host.log(level, &text);
+        }
+        _ => state.logs_dropped = state.logs_dropped.saturating_add(1),
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Other programs.
 
 use super::{Bytes, Entered, Function, entered::Shown, error::Tried};
-use crate::{call::State, fuel, host::Callee};
+use crate::{fuel, host::Callee, state::State};
 use althing_protocol::limits;
 use wasmtime::{
     Result,

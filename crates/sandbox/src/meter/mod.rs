@@ -22,7 +22,7 @@
 //! engine's stack end all the same, the node stops: that is never an outcome.
 //!
 //! `overflow` grows a table that is known by its maximum, which no table of a guest has. The engine
-//! asks [`State`](crate::call::State) about growth, and that ends the call: neither trap of the guest
+//! asks [`State`](crate::state::State) about growth, and that ends the call: neither trap of the guest
 //! nor native overflow looks like it.
 //!
 //! Core modules share nothing across the border of a component, so each component that holds modules

@@ -16,7 +16,7 @@ mod clocks;
 mod nothing;
 mod random;
 
-use crate::{call::State, fault::Broken, imports::Entered, limits};
+use crate::{fault::Broken, imports::Entered, limits, state::State};
 use std::borrow::Cow;
 use wasmtime::{
     Result,

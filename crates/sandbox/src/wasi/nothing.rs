@@ -6,7 +6,7 @@
 //! Only a function that can say neither stops the call.
 
 use super::{Entered, State, broken, canonical, price};
-use crate::call::Phase;
+use crate::state::Phase;
 use wasmtime::{
     Result, StoreContextMut,
     component::{

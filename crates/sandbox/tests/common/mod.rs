@@ -4,6 +4,7 @@
 // Tests may use threads; the machine, whose tests share this, may not.
 #![allow(clippy::disallowed_types)]
 
+pub mod actor;
 pub mod wasi;
 
 use althing_protocol::{Error, Hash};
@@ -162,10 +163,11 @@ impl Host for Memory {
     }
 }
 
-/// A world, as `wit/contract` says.
+/// A world, as `wit/contract` or `wit/actor` says.
 pub fn world(name: &str) -> (wit_parser::Resolve, wit_parser::WorldId) {
     let mut resolve = wit_parser::Resolve::default();
-    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/contract");
+    let folder = if name.ends_with("actor") { "actor" } else { "contract" };
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit").join(folder);
     let (package, _) = resolve.push_dir(wit).unwrap();
     let world = resolve.select_world(&[package], Some(name)).unwrap();
     (resolve, world)

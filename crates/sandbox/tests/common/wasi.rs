@@ -1,6 +1,6 @@
 //! Guests that import WASI: as much of each interface of preview 2 as the tests call.
 
-use super::module;
+use super::{actor::Guest, module};
 use std::path::Path;
 
 /// The version that [`module`] imports.
@@ -243,6 +243,15 @@ pub fn guest(items: &str, body: &str) -> Vec<u8> {
 
 /// As [`guest`], with the interfaces of another version.
 pub fn guest_of(version: &str, items: &str, body: &str) -> Vec<u8> {
+    wrapped(version, "contract", &module(items, body))
+}
+
+/// An actor that imports all of [`IMPORTS`].
+pub fn actor(guest: &Guest<'_>) -> Vec<u8> {
+    wrapped(VERSION, "actor", &guest.module())
+}
+
+fn wrapped(version: &str, kind: &str, module: &str) -> Vec<u8> {
     let mut imports = String::from("(module");
     let mut interfaces = String::new();
     for (interface, function, name, ty) in IMPORTS {
@@ -253,13 +262,13 @@ pub fn guest_of(version: &str, items: &str, body: &str) -> Vec<u8> {
             interfaces += &line;
         }
     }
-    let text = module(items, body).replacen("(module", &imports, 1);
-    let world = format!("world guest {{ include althing:contract/contract@0.1.0; {interfaces} }}");
+    let text = module.replacen("(module", &imports, 1);
+    let world = format!("world guest {{ include althing:{kind}/{kind}@0.1.0; {interfaces} }}");
     let types = TYPES.replace("VERSION", version) + &world;
 
     let mut resolve = wit_parser::Resolve::default();
-    let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/contract");
-    resolve.push_dir(contract).unwrap();
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit").join(kind);
+    resolve.push_dir(wit).unwrap();
     let package = resolve.push_str("guest.wit", &types).unwrap();
     let world = resolve.select_world(&[package], Some("guest")).unwrap();
     let mut wasm = wat::parse_str(text).unwrap();

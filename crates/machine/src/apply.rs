@@ -2,15 +2,16 @@
 
 use crate::{
     Context, Fault, Halt, Machine,
-    context::{Events, digest},
+    actor::{self, Actors, At, Told},
+    context::{Events, Logs, digest},
     contract::Work,
-    explain::Notes,
+    explain::{DeliveryExplained, Notes},
     grants::{self, GrantTable},
     machine::{Asked, Verdict},
     native::{Call, Guests},
     sessions,
 };
-use althing_protocol::{Batch, Error, Result, entry_seed, limits, v1};
+use althing_protocol::{ACTOR, Batch, Error, Result, entry_seed, limits, v1};
 use althing_state::{Scope, View, Writes};
 use prost::Message;
 use std::mem;
@@ -47,6 +48,8 @@ pub struct LogLine {
     pub index: u64,
     /// The program that wrote it.
     pub program: String,
+    /// The actor that wrote it, when the program is one.
+    pub actor: Option<String>,
     /// `debug`, `info`, `warn` or `error`.
     pub level: &'static str,
     /// The text.
@@ -64,6 +67,7 @@ pub(crate) struct EntryRun<'a> {
     /// budget keeps its verdict from being recorded.
     books: Writes,
     logs: Vec<LogLine>,
+    told: Told,
     /// Only when the run is to be explained.
     pub(crate) notes: Option<Box<Notes>>,
 }
@@ -89,16 +93,21 @@ impl<'a> EntryRun<'a> {
             scope: Some(Scope::new(view)),
             books: Writes::new(),
             logs: Vec::new(),
+            told: Told::default(),
             notes: None,
         }
     }
 
     pub(crate) fn entry(mut self, at: &EntryAt<'_>) -> Result<(Applied, Option<Box<Notes>>), Halt> {
         let outcomes = match &at.entry.kind {
-            Some(v1::entry::Kind::Signed(signed)) => self.signed(signed, at.is_verified)?,
-            // Nothing is due yet: timers, mailboxes and migrations come with the programs that
-            // have them. What a checkpoint says is compared by the realm.
-            Some(v1::entry::Kind::Tick(_) | v1::entry::Kind::Checkpoint(_)) | None => Vec::new(),
+            Some(v1::entry::Kind::Signed(signed)) => {
+                let outcomes = self.signed(signed, at.is_verified)?;
+                self.deliveries()?;
+                outcomes
+            }
+            Some(v1::entry::Kind::Tick(_)) => self.tick()?,
+            // What a checkpoint says is compared by the realm.
+            Some(v1::entry::Kind::Checkpoint(_)) | None => Vec::new(),
         };
         let mut writes = self.scope.take().ok_or_else(lost_scope)?.into_writes();
         writes.merge(self.books);
@@ -198,6 +207,9 @@ impl<'a> EntryRun<'a> {
         let savepoint = work.scope.savepoint();
         let (mut work, fuel, result) = self.program(work, &context, instruction, image)?;
         let result = result.and_then(|output| within_limit(output, &work.events));
+        if result.is_ok() {
+            self.tell(&mut work, &instruction.program_id)?;
+        }
         if let Some(notes) = &mut self.notes {
             notes.trace = work.trace.take().unwrap_or_default();
             if result.is_ok() {
@@ -247,6 +259,63 @@ impl<'a> EntryRun<'a> {
         Ok((work, fuel, Fault::outcome(result)?))
     }
 
+    /// Tells actors what an instruction that succeeded emitted and changed.
+    fn tell(&mut self, work: &mut Work, program: &str) -> Result<(), Halt> {
+        let mut actors = Actors {
+            scope: &mut work.scope,
+            contracts: &self.machine.contracts,
+            at: At { index: self.index, timestamp_us: self.timestamp_us },
+            logs: &mut work.logs,
+            fuel: 0,
+        };
+        actors.tell(program, &work.events.list, &mut self.told)
+    }
+
+    /// Delivers mail, when instructions of this entry brought some.
+    fn deliveries(&mut self) -> Result<(), Halt> {
+        if !actor::has_mail(self.scope()?)? {
+            return Ok(());
+        }
+        let (deliveries, fuel) = (limits::ENTRY_DELIVERIES_MAX, limits::DELIVERIES_FUEL_MAX);
+        self.actors(|actors, _, seen| actors.deliver(deliveries, fuel, seen))?;
+        Ok(())
+    }
+
+    /// Does what is due. What it emits for its part is the outcome of no instruction, but of the tick.
+    fn tick(&mut self) -> Result<Vec<v1::Outcome>, Halt> {
+        let mut events = Events::default();
+        let fuel = self.actors(|actors, told, seen| {
+            actors.tick(&mut events, seen)?;
+            Ok(actors.tell(ACTOR, &events.list, told)?)
+        })?;
+        if events.list.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (index, events) = (self.index, events.list);
+        let result = Some(v1::outcome::Result::Output(Vec::new()));
+        Ok(vec![v1::Outcome { index, result, events, fuel }])
+    }
+
+    /// Has something done that no instruction asks for. Gives the fuel that it took.
+    fn actors(
+        &mut self,
+        run: impl FnOnce(&mut Actors<'_>, &mut Told, Seen<'_>) -> Result<(), Fault>,
+    ) -> Result<u64, Halt> {
+        let mut logs = Logs::default();
+        let mut actors = Actors {
+            scope: self.scope.as_mut().ok_or_else(lost_scope)?,
+            contracts: &self.machine.contracts,
+            at: At { index: self.index, timestamp_us: self.timestamp_us },
+            logs: &mut logs,
+            fuel: 0,
+        };
+        let seen = self.notes.as_mut().map(|notes| &mut notes.deliveries);
+        actor::settled(run(&mut actors, &mut self.told, seen))?;
+        let fuel = actors.fuel;
+        self.logs.extend(logs.into_lines(self.index, ACTOR));
+        Ok(fuel)
+    }
+
     fn scope(&self) -> Result<&Scope, Halt> {
         self.scope.as_ref().ok_or_else(lost_scope)
     }
@@ -259,6 +328,9 @@ impl<'a> EntryRun<'a> {
         }
     }
 }
+
+/// Where it is noted what became of messages, when a run is to be explained.
+type Seen<'a> = Option<&'a mut Vec<DeliveryExplained>>;
 
 fn within_limit(output: Vec<u8>, events: &Events) -> Result<Vec<u8>> {
     let bytes = output.len() + events.bytes;

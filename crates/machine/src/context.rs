@@ -92,11 +92,22 @@ impl Logs {
         self.lines.push(line);
     }
 
+    /// Who logs next has the limit for itself.
+    pub(crate) fn renew(&mut self) {
+        self.bytes = 0;
+    }
+
+    /// Adds a line about what was logged.
+    pub(crate) fn note(&mut self, line: LogLine) {
+        self.lines.push(line);
+    }
+
     /// The lines; the last one says how many are missing, if any.
     pub(crate) fn into_lines(mut self, index: u64, program: &str) -> Vec<LogLine> {
         if self.dropped > 0 {
             let text = format!("{} lines dropped: the call logged too much", self.dropped);
-            self.lines.push(LogLine { index, program: program.to_owned(), level: "warn", text });
+            let (program, actor, level) = (program.to_owned(), None, "warn");
+            self.lines.push(LogLine { index, program, actor, level, text });
         }
         self.lines
     }

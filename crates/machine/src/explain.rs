@@ -24,6 +24,19 @@ pub struct Explained {
     pub applied: Applied,
     /// Its instructions in order. None when the envelope itself is refused: then the outcome says why.
     pub instructions: Vec<InstructionExplained>,
+    /// Messages delivered to actors behind them, or by a tick, in order.
+    pub deliveries: Vec<DeliveryExplained>,
+}
+
+/// What became of a message to an actor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeliveryExplained {
+    /// The actor.
+    pub actor: String,
+    /// The step that it became, unless it did not even reach the actor.
+    pub step: Option<v1::ActorStep>,
+    /// Why it is a dead letter now, if it is.
+    pub failure: Option<v1::Failure>,
 }
 
 /// What an instruction did.
@@ -116,6 +129,7 @@ impl Trace {
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     pub(crate) instructions: Vec<InstructionExplained>,
+    pub(crate) deliveries: Vec<DeliveryExplained>,
     /// Of the instruction that runs.
     pub(crate) trace: Box<Trace>,
     pub(crate) changes: Vec<Change>,
@@ -162,7 +176,8 @@ impl Machine {
         let mut run = EntryRun::new(self, view, &at);
         run.notes = Some(Box::default());
         let (applied, notes) = run.entry(&at)?;
-        let instructions = notes.map(|notes| notes.instructions).unwrap_or_default();
-        Ok(Explained { applied, instructions })
+        let Notes { instructions, deliveries, .. } =
+            notes.map_or_else(Notes::default, |notes| *notes);
+        Ok(Explained { applied, instructions, deliveries })
     }
 }

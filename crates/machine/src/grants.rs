@@ -1,18 +1,25 @@
 //! The one grant table: subject x program x method x path prefix. Deny by default.
 
-use crate::{Halt, keyspace};
-use althing_protocol::{Error, Hash, Need, ProgramId, PublicKey, Result, limits, v1};
+use crate::{
+    Halt,
+    cached::{self, Cached},
+    keyspace,
+};
+use althing_protocol::{Error, Need, ProgramId, PublicKey, Result, limits, v1};
 use althing_state::{Key, Scope, StateError, Value, View};
 use prost::Message;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     ops::Bound,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 /// Value that names the table's content; changes with every grant, revocation and role.
 const VERSION: &[u8] = b"grants";
+
+/// Of a path that an error names: all of it, if it is an actor's id.
+const PATH_BYTES_SHOWN: usize = limits::ACTOR_ID_BYTES_MAX;
 
 /// A reader of views and scopes alike.
 pub(crate) trait Read {
@@ -125,13 +132,34 @@ impl GrantTable {
         now_us: u64,
     ) -> Result<&v1::Grant> {
         let subject = subject.into();
+        self.find(subject, need, now_us).map_err(|reserved| denial(subject, need, reserved))
+    }
+
+    /// The same as [`allow`](Self::allow), for who does not want to know why not: that text is made of
+    /// the path, which can be long.
+    pub(crate) fn allows<'a>(
+        &self,
+        subject: impl Into<Subject<'a>>,
+        need: &Need,
+        now_us: u64,
+    ) -> bool {
+        self.find(subject.into(), need, now_us).is_ok()
+    }
+
+    /// Without a grant, it gives whether an exclusive one reserves it for others.
+    fn find(
+        &self,
+        subject: Subject<'_>,
+        need: &Need,
+        now_us: u64,
+    ) -> std::result::Result<&v1::Grant, bool> {
         let reaches = |grant: &&v1::Grant| is_live(grant, now_us) && covers(grant, need);
         let floor = self.exclusive.iter().filter(reaches).map(|grant| grant.prefix.len()).max();
         self.grants_of(subject)
             .filter(reaches)
             .filter(|grant| grant.prefix.len() >= floor.unwrap_or(0))
             .max_by_key(|grant| grant.prefix.len())
-            .ok_or_else(|| denial(subject, need, floor.is_some()))
+            .ok_or(floor.is_some())
     }
 
     /// Whether anything at all is granted to `key`.
@@ -183,24 +211,31 @@ fn covers(grant: &v1::Grant, need: &Need) -> bool {
 }
 
 /// Prefix by whole segments: `/a` reaches `/a` and `/a/b`, not `/ab`.
-fn is_prefix(prefix: &[u8], path: &[u8]) -> bool {
+pub(crate) fn is_prefix(prefix: &[u8], path: &[u8]) -> bool {
     let Some(rest) = path.strip_prefix(prefix) else { return false };
     prefix.is_empty() || prefix.ends_with(b"/") || rest.is_empty() || rest.starts_with(b"/")
 }
 
-fn denial(subject: Subject<'_>, need: &Need, exclusive: bool) -> Error {
-    let reserved = if exclusive { "; an exclusive grant reserves it for others" } else { "" };
-    let prefix = match need.path.is_empty() {
-        true => String::new(),
-        false => format!(" --prefix '{}'", need.path.escape_ascii()),
+fn denial(subject: Subject<'_>, need: &Need, reserved: bool) -> Error {
+    let reserved = if reserved { "; an exclusive grant reserves it for others" } else { "" };
+    let Need { program, method, path } = need;
+    let (at, prefix) = match path.is_empty() {
+        true => Default::default(),
+        false => (format!(" at {}", start(path)), format!(" --prefix '{}'", start(path))),
     };
     Error::denied(format!(
-        "{} lacks a grant for {need}{reserved}; who may grant runs: althing grant {subject} \
-         {}/{}{prefix}",
-        subject.spoken(),
-        need.program,
-        need.method
+        "{} lacks a grant for {program}/{method}{at}{reserved}; who may grant runs: althing grant \
+         {subject} {program}/{method}{prefix}",
+        subject.spoken()
     ))
+}
+
+/// As much of a path as an error has room for, twice, with the remedy behind it.
+fn start(path: &[u8]) -> String {
+    match path.split_at_checked(PATH_BYTES_SHOWN) {
+        Some((start, rest)) if !rest.is_empty() => format!("{}...", start.escape_ascii()),
+        _ => path.escape_ascii().to_string(),
+    }
 }
 
 /// Checks a grant before it enters the table.
@@ -268,32 +303,46 @@ pub(crate) fn decode_stored<M: Message + Default>(what: &str, bytes: &[u8]) -> R
 
 /// Whether the table changed among the writes of `scope`.
 pub(crate) fn is_touched(scope: &Scope) -> bool {
-    scope.writes().get(&Key::new(keyspace::META, VERSION)).is_some()
+    scope.writes().get(&version_key()).is_some()
 }
 
 /// Marks the table as changed by `change`: the new version names the new content.
 pub(crate) fn touch(scope: &mut Scope, change: &[u8]) -> Result<(), crate::Fault> {
-    let key = Key::new(keyspace::META, VERSION);
-    let old = scope.get(&key)?.unwrap_or_default();
-    let new = Hash::of(&[&old, change].concat());
-    Ok(scope.put(key, new.0.as_slice())?)
+    cached::touch(scope, version_key(), change).map(drop)
 }
 
-/// The last table used. Its version is a hash of its history, so equal versions are equal tables.
+fn version_key() -> Key {
+    Key::new(keyspace::META, VERSION)
+}
+
+/// The last table used.
 #[derive(Debug, Default)]
-pub(crate) struct GrantCache(Mutex<Option<(Value, Arc<GrantTable>)>>);
+pub(crate) struct GrantCache(Cached<GrantTable>);
 
 impl GrantCache {
     pub(crate) fn get(&self, state: &impl Read) -> Result<Arc<GrantTable>, Halt> {
-        let version = state.read(&Key::new(keyspace::META, VERSION))?.unwrap_or_default();
-        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, table)) = &*cached
-            && *of == version
-        {
-            return Ok(Arc::clone(table));
+        self.0.get(state, &version_key(), GrantTable::load)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denial_ends_with_the_remedy_however_long_its_parts_are() {
+        let program = "p".repeat(limits::PROGRAM_ID_BYTES_MAX);
+        let method = "m".repeat(limits::METHOD_BYTES_MAX);
+        let subject = Subject::Program(&program);
+        for (bytes, shown, rest) in [
+            (1, 1, ""),
+            (PATH_BYTES_SHOWN, PATH_BYTES_SHOWN, ""),
+            (limits::KEY_BYTES_MAX, PATH_BYTES_SHOWN, "..."),
+        ] {
+            let need = Need::new(program.as_str(), method.as_str()).at(vec![0xff; bytes]);
+            let (text, path) = (denial(subject, &need, true).message, "\\xff".repeat(shown));
+            let remedy = format!("grant {subject} {program}/{method} --prefix '{path}{rest}'");
+            assert!(text.ends_with(&remedy), "{text}");
         }
-        let table = Arc::new(GrantTable::load(state)?);
-        *cached = Some((version, Arc::clone(&table)));
-        Ok(table)
     }
 }

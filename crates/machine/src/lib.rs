@@ -11,6 +11,7 @@
 //!     | programs   which images run
 //!     | members    which nodes the realm is to have
 //!     |-- Native   trait of programs in Rust; `sys` is one
+//!     |-- actor    another one: actors, their mail and their history
 //!     |-- contract a WASM program, its keyspace given by the scope of the instruction; it may call
 //!     |            others, each within its own part of that scope
 //!     `-- explain  the same run with notes: what each instruction asked, was granted and changed
@@ -19,7 +20,9 @@
 //! An error of an instruction is an outcome, the same everywhere. A [`Halt`] is this node's own
 //! trouble (disk, memory, a missing image): it stops the realm and is never an outcome.
 
+mod actor;
 mod apply;
+mod cached;
 mod context;
 mod contract;
 mod explain;
@@ -35,10 +38,12 @@ mod query;
 mod sessions;
 pub mod sys;
 
+pub use actor::{ActorDifference, ActorLetters, ActorPage, ActorReplay, ActorState, Due};
 pub use apply::{Applied, EntryAt, LogLine};
 pub use context::Context;
 pub use explain::{
-    CalleeExplained, Explained, GrantUsed, HOST_CALLS_EXPLAINED_MAX, HostCall, InstructionExplained,
+    CalleeExplained, DeliveryExplained, Explained, GrantUsed, HOST_CALLS_EXPLAINED_MAX, HostCall,
+    InstructionExplained,
 };
 pub use genesis::{check_genesis, genesis_writes};
 pub use grants::{GrantTable, Subject};

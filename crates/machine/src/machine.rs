@@ -2,6 +2,7 @@
 
 use crate::{
     Halt, Native,
+    actor::{Actor, TopicCache},
     contract::Contracts,
     grants::{GrantCache, GrantTable, Read},
     programs,
@@ -61,19 +62,20 @@ pub(crate) enum Verdict {
 }
 
 impl Machine {
-    /// A machine with `sys` and the given native programs.
+    /// A machine with `sys`, `actor` and the given native programs.
     ///
     /// # Panics
     /// When two native programs have the same id.
     pub fn new(realm: RealmId, images: Arc<dyn Images>, natives: Vec<Box<dyn Native>>) -> Self {
         let mut table: BTreeMap<_, Box<dyn Native>> = BTreeMap::new();
         let sys: Box<dyn Native> = Box::new(Sys::new(realm, Arc::clone(&images)));
-        for native in std::iter::once(sys).chain(natives) {
+        for native in [sys, Box::new(Actor)].into_iter().chain(natives) {
             let id = native.id();
             assert!(table.insert(id, native).is_none(), "two native programs named {id}");
         }
         let natives = table.keys().copied().collect();
-        let contracts = Contracts { images, grants: GrantCache::default(), natives };
+        let (grants, topics) = (GrantCache::default(), TopicCache::default());
+        let contracts = Contracts { images, grants, topics, natives };
         Self { realm, natives: table, contracts: Arc::new(contracts) }
     }
 
@@ -175,7 +177,7 @@ impl Machine {
         if self.is_native(&instruction.program_id) {
             return Ok(Verdict::Run(None));
         }
-        Ok(match programs::active(state, &instruction.program_id)? {
+        Ok(match programs::contract(state, &instruction.program_id)? {
             Ok(image) => Verdict::Run(Some(image)),
             Err(error) => Verdict::Refused(error),
         })

@@ -2,6 +2,7 @@
 
 use crate::{
     Context, Fault,
+    actor::{Actors, At},
     context::{Events, Logs},
     contract::Contracts,
     explain::Trace,
@@ -62,6 +63,18 @@ impl fmt::Debug for Call<'_> {
 }
 
 impl Call<'_> {
+    /// The actors, as this call finds them.
+    pub(crate) fn actors(&mut self) -> Actors<'_> {
+        let Context { index, timestamp_us, .. } = *self.context;
+        Actors {
+            scope: self.scope,
+            contracts: self.guests.contracts,
+            at: At { index, timestamp_us },
+            logs: self.guests.logs,
+            fuel: 0,
+        }
+    }
+
     /// Emits an event, delivered once the entry is applied.
     ///
     /// # Errors

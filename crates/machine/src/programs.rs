@@ -8,6 +8,7 @@ use crate::{
 use althing_protocol::{Error, Need, ProgramId, PublicKey, Result, SYS, limits, v1};
 use althing_state::Key;
 use data_encoding::HEXLOWER;
+use v1::image_info::Kind;
 
 /// Methods of `sys` that manage the program at the path of their need.
 const MANAGING: [&str; 7] =
@@ -79,9 +80,25 @@ pub(crate) fn active(state: &impl Read, program: &str) -> Result<Result<v1::Imag
     if let Some(disabled) = &info.disabled {
         return Ok(Err(not_running(program, disabled)));
     }
-    Ok(info.active.ok_or_else(|| {
-        Error::not_found(format!("program {program}: staged but not active; activate it"))
+    Ok(info.active.ok_or_else(|| not_active(program)))
+}
+
+/// The image that calls of the contract `program` run.
+///
+/// # Errors
+/// As [`active`]; and `invalid` for a program that is no contract.
+pub(crate) fn contract(state: &impl Read, program: &str) -> Result<Result<v1::ImageInfo>, Halt> {
+    let image = active(state, program)?;
+    Ok(image.and_then(|image| match image.kind() {
+        Kind::Contract => Ok(image),
+        Kind::Actor => Err(Error::invalid(format!(
+            "program {program}: is an actor; send to one of its actors: althing actor send"
+        ))),
     }))
+}
+
+pub(crate) fn not_active(program: &str) -> Error {
+    Error::not_found(format!("program {program}: staged but not active; activate it"))
 }
 
 pub(crate) fn unknown(program: &str) -> Error {
@@ -129,6 +146,30 @@ pub(crate) fn check_manifest(manifest: &v1::Manifest) -> Result<()> {
     let text = limits::MANIFEST_TEXT_BYTES_MAX as u64;
     at_most("length of version", manifest.version.len() as u64, text)?;
     at_most("length of description", manifest.description.len() as u64, text)
+}
+
+/// Makes `image` the active one as of entry `index`, and keeps the one before, which it gives.
+pub(crate) fn take_over(
+    info: &mut v1::ProgramInfo,
+    image: v1::ImageInfo,
+    index: u64,
+) -> Option<v1::ImageInfo> {
+    let image = v1::ImageInfo { activated: index, ..image };
+    info.staged.take_if(|staged| is_same(staged, &image));
+    info.versions.retain(|version| !is_same(version, &image));
+    let before = info.active.replace(image.clone());
+    if let Some(before) = &before
+        && !is_same(before, &image)
+    {
+        info.versions.insert(0, before.clone());
+        info.versions.truncate(limits::PROGRAM_VERSIONS_MAX);
+    }
+    before
+}
+
+/// The same component may run with another manifest: that is another version.
+fn is_same(one: &v1::ImageInfo, other: &v1::ImageInfo) -> bool {
+    (&one.image, &one.manifest) == (&other.image, &other.manifest)
 }
 
 /// What calling a WASM program needs: it has no paths.

@@ -1,7 +1,7 @@
 //! Reading a view: what queries are made of.
 
 use crate::{
-    Context, Fault, Halt, LogLine, Machine,
+    Context, Fault, Halt, LogLine, Machine, actor,
     grants::{Pairs, Read, decode_stored, split_role},
     keyspace, programs, sessions,
     sessions::Session,
@@ -150,15 +150,31 @@ impl Machine {
         }
     }
 
-    /// The images that programs of `view` run, have staged, or keep to be rolled back to.
+    /// The images that programs of `view` run, or are upgraded to: the next entry may call them.
+    ///
+    /// # Errors
+    /// When this node's disk fails.
+    pub fn images_to_run(&self, view: &View) -> Result<Vec<Vec<u8>>, Halt> {
+        let mut images = Vec::new();
+        for info in programs::list(view)? {
+            images.extend(actor::upgrading_to(view, &info)?);
+            images.extend(info.active.map(|image| image.image));
+        }
+        Ok(images)
+    }
+
+    /// The images that programs of `view` run, have staged, are upgraded to, or keep to be rolled back
+    /// to.
     ///
     /// # Errors
     /// When this node's disk fails.
     pub fn images_in_use(&self, view: &View) -> Result<Vec<Vec<u8>>, Halt> {
-        let images = |info: v1::ProgramInfo| {
-            [info.active, info.staged].into_iter().flatten().chain(info.versions)
-        };
-        let programs = programs::list(view)?;
-        Ok(programs.into_iter().flat_map(images).map(|image| image.image).collect())
+        let mut images = Vec::new();
+        for info in programs::list(view)? {
+            images.extend(actor::upgrading_to(view, &info)?);
+            let kept = [info.active, info.staged].into_iter().flatten().chain(info.versions);
+            images.extend(kept.map(|image| image.image));
+        }
+        Ok(images)
     }
 }

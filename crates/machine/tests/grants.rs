@@ -4,6 +4,7 @@
 mod common;
 
 use althing_protocol::{Kind, sys, v1};
+use althing_state::Key;
 use common::{World, failure, founder, grant, key, output};
 
 /// The seed: "Only accept writes to /processed_photos/* if signed by the desktop's key".
@@ -34,6 +35,21 @@ fn only_the_desktop_writes_processed_photos() {
     assert_eq!(failure(&world.run(&desktop, put("/photos/a.jpg"))).kind, Kind::Denied);
     assert_eq!(world.value("/processed_photos/a.jpg").unwrap(), b"photo");
     assert_eq!(world.value("/processed_photos/b.jpg"), None);
+}
+
+/// The mark by which machines know that the grants have changed is that of all changes: adding a member
+/// again must not look like taking it away.
+#[test]
+fn who_holds_a_role_is_added_again_without_a_change() {
+    let mut world = World::new();
+    let of = v1::RoleMember { role: "gardener".into(), key: key(2).public().0.to_vec() };
+    let mark = |world: &World| world.view().get(&Key::new("sys.meta", b"grants")).unwrap().unwrap();
+    output(&world.run(&founder(), sys::role_add(&of)));
+    let added = mark(&world);
+    output(&world.run(&founder(), sys::role_add(&of)));
+    assert_eq!(mark(&world), added);
+    output(&world.run(&founder(), sys::role_remove(&of)));
+    assert_ne!(mark(&world), added);
 }
 
 #[test]

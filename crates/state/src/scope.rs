@@ -18,6 +18,7 @@ pub struct Scope {
     undo: Vec<BTreeMap<Key, Option<Option<Value>>>>,
     /// Learned by scans.
     gaps: RefCell<Gaps>,
+    bytes_max: usize,
 }
 
 /// A moment to go back to. Savepoints nest: the last one taken ends first.
@@ -41,7 +42,14 @@ pub struct Change {
 impl Scope {
     /// A scope over `view` without writes.
     pub fn new(view: View) -> Self {
-        Self { view, writes: Writes::new(), undo: Vec::new(), gaps: RefCell::default() }
+        let bytes_max = limits::SCOPE_WRITES_BYTES_MAX;
+        Self { view, writes: Writes::new(), undo: Vec::new(), gaps: RefCell::default(), bytes_max }
+    }
+
+    /// Lets all of it be `bytes` longer than [`limits::SCOPE_WRITES_BYTES_MAX`] from now on: for what
+    /// is noted in any case, also when the writes that it is about are as long as they may be.
+    pub fn allow_more(&mut self, bytes: usize) {
+        self.bytes_max = limits::SCOPE_WRITES_BYTES_MAX + bytes;
     }
 
     /// The value of `key`.
@@ -109,10 +117,10 @@ impl Scope {
             None => 0,
         };
         let bytes = self.writes.bytes() - replaced + weight(&key, value.as_ref());
-        if bytes > limits::SCOPE_WRITES_BYTES_MAX {
+        if bytes > self.bytes_max {
             return Err(Error::exhausted(format!(
                 "writes of the instruction: {bytes} bytes, the limit is {}; write less at once",
-                limits::SCOPE_WRITES_BYTES_MAX
+                self.bytes_max
             )));
         }
         if value.is_some() {

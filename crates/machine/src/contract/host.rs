@@ -162,6 +162,7 @@ impl sandbox::Host for ContractHost {
         self.work.logs.add(LogLine {
             index: self.call.index,
             program: self.call.program.clone(),
+            actor: None,
             level: level_name(level),
             text: text.to_owned(),
         });

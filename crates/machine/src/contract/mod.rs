@@ -6,6 +6,7 @@ mod nested;
 
 use crate::{
     Context, Fault, Halt, Images,
+    actor::TopicCache,
     context::{Events, Logs},
     explain::Trace,
     grants::GrantCache,
@@ -21,6 +22,7 @@ use std::{collections::BTreeSet, mem, sync::Arc};
 pub(crate) struct Contracts {
     pub(crate) images: Arc<dyn Images>,
     pub(crate) grants: GrantCache,
+    pub(crate) topics: TopicCache,
     /// Programs that are part of the binary: no contract can call them.
     pub(crate) natives: BTreeSet<&'static str>,
 }
@@ -105,7 +107,7 @@ impl Contracts {
             ))
             .into());
         }
-        let image = programs::active(&view, program)??;
+        let image = programs::contract(&view, program)??;
         let run = Run {
             program,
             image: &image,
@@ -122,7 +124,7 @@ impl Contracts {
     }
 
     /// The active image of a program.
-    fn compiled(&self, image: &v1::ImageInfo) -> Result<Arc<sandbox::Image>, Halt> {
+    pub(crate) fn compiled(&self, image: &v1::ImageInfo) -> Result<Arc<sandbox::Image>, Halt> {
         let hash = Hash::try_from(image.image.as_slice()).map_err(|e| Halt::new(e.message))?;
         // It was accepted when it was staged: refusing it now is this node's trouble.
         self.images.image(&hash)?.map_err(|error| Halt::new(format!("image {hash}: {error}")))

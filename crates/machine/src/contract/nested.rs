@@ -127,7 +127,7 @@ impl ContractHost {
         for need in &needs {
             granted = Some(table.granting(subject, need, now_us)?.clone());
         }
-        let image = programs::active(scope, program)??;
+        let image = programs::contract(scope, program)??;
         Ok(Admitted { image, grant: granted.unwrap_or_default() })
     }
 

@@ -43,10 +43,15 @@ pub(super) fn revoke(call: &mut Call<'_>, id: u64) -> Result<Vec<u8>, Fault> {
 }
 
 pub(super) fn role_add(call: &mut Call<'_>, member: &v1::RoleMember) -> Result<Vec<u8>, Fault> {
+    let key = PublicKey::try_from(member.key.as_slice())?;
+    let stored = role_key(&member.role, &key);
+    // What changes nothing marks nothing as changed: it would have the mark of a removal.
+    if call.scope.get(&stored)?.is_some() {
+        return Ok(Vec::new());
+    }
     check_room(call, keyspace::ROLE, "roles")?;
     touch(call.scope, &member.encode_to_vec())?;
-    let key = PublicKey::try_from(member.key.as_slice())?;
-    call.scope.put(role_key(&member.role, &key), Vec::new())?;
+    call.scope.put(stored, Vec::new())?;
     Ok(Vec::new())
 }
 

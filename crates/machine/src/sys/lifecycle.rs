@@ -76,6 +76,7 @@ pub(super) fn enable(call: &mut Call<'_>, program: &str) -> Result<v1::ProgramIn
         return Err(Error::conflict(format!("program {program}: is not disabled")).into());
     }
     save(call, &info)?;
+    call.actors().resume(program)?;
     call.emit("program.enabled", program.as_bytes())?;
     Ok(info)
 }
@@ -91,6 +92,7 @@ pub(super) fn remove(call: &mut Call<'_>, program: &str) -> Result<v1::Removed, 
         ))
         .into());
     };
+    call.actors().forget_program(program)?;
     let (pairs, bytes) = (limits::REMOVE_KEYS_MAX, limits::REMOVE_BYTES_MAX);
     let page = call.scope.scan(program, Bound::Unbounded, b"", pairs, bytes)?;
     for (key, _) in &page.pairs {

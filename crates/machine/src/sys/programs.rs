@@ -1,15 +1,20 @@
 //! Staging, activating, and going back.
 
 use crate::{Fault, Images, contract, grants::Read, keyspace, native::Call, programs};
-use althing_protocol::{Error, Hash, ImageClaim, ProgramId, Result, SYS, limits, v1};
+use althing_protocol::{ACTOR, Error, Hash, ImageClaim, ProgramId, Result, SYS, limits, v1};
+use althing_sandbox as sandbox;
 use data_encoding::HEXLOWER;
 use prost::Message;
+use v1::image_info::Kind;
 
 /// A signature that is there must be good, whether or not the program asks for one.
 pub(super) fn check(stage: &v1::Stage) -> Result<()> {
     ProgramId::new(stage.program.as_str())?;
-    if stage.program == SYS {
-        return Err(Error::invalid("program sys: is part of the binary; choose another id"));
+    if [SYS, ACTOR].contains(&stage.program.as_str()) {
+        let program = &stage.program;
+        return Err(Error::invalid(format!(
+            "program {program}: is part of the binary; choose another id"
+        )));
     }
     let image = Hash::try_from(stage.image.as_slice())?;
     let Some(manifest) = &stage.manifest else {
@@ -46,20 +51,43 @@ pub(super) fn stage(
     };
     check_publisher(&info, stage.signature.as_ref())?;
     let hash = Hash::try_from(stage.image.as_slice())?;
-    images.image(&hash)?.map_err(|e| Error {
+    let compiled = images.image(&hash)?.map_err(|e| Error {
         message: format!("image {hash} of program {}: {}", stage.program, e.message),
         ..e
     })?;
+    let kind = match compiled.kind() {
+        sandbox::Kind::Contract => Kind::Contract,
+        sandbox::Kind::Actor => Kind::Actor,
+    };
+    check_kind(&info, kind)?;
     info.staged = Some(v1::ImageInfo {
         image: stage.image,
         manifest: stage.manifest,
         staged: call.context.index,
         activated: 0,
         signature: stage.signature,
+        kind: kind.into(),
     });
     save(call, &info)?;
     call.emit("program.staged", stage.program.as_bytes())?;
     Ok(info)
+}
+
+/// What was made of the states of one kind means nothing to the other.
+fn check_kind(info: &v1::ProgramInfo, kind: Kind) -> Result<()> {
+    let of = |kind| match kind {
+        Kind::Contract => "a contract",
+        Kind::Actor => "an actor",
+    };
+    match info.active.as_ref().map(v1::ImageInfo::kind) {
+        Some(active) if active != kind => Err(Error::invalid(format!(
+            "program {}: is {}, and the image is {}; choose another program id",
+            info.program,
+            of(active),
+            of(kind)
+        ))),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn activate(call: &mut Call<'_>, args: &v1::Activate) -> Result<v1::ProgramInfo, Fault> {
@@ -69,9 +97,9 @@ pub(super) fn activate(call: &mut Call<'_>, args: &v1::Activate) -> Result<v1::P
             Error::not_found(format!("program {}: stage an image first", args.program)).into()
         );
     };
-    let mut info = standing(info)?;
+    let info = standing(info)?;
     let is_staged = |image: &v1::ImageInfo| image.image == args.image;
-    let Some(image) = info.staged.take().filter(is_staged) else {
+    let Some(image) = info.staged.clone().filter(is_staged) else {
         return Err(Error::conflict(format!(
             "program {}: that image is not the staged one; another one may have been staged since",
             args.program
@@ -86,7 +114,7 @@ pub(super) fn activate(call: &mut Call<'_>, args: &v1::Activate) -> Result<v1::P
 /// Activates an image that was active before: the last one, or the one named. Publishers are not
 /// asked: it has run, and who goes back is in a hurry.
 pub(super) fn rollback(call: &mut Call<'_>, args: &v1::Rollback) -> Result<v1::ProgramInfo, Fault> {
-    let mut info = existing(call, &args.program)?;
+    let info = existing(call, &args.program)?;
     let at = match &args.image {
         None => (!info.versions.is_empty()).then_some(0),
         Some(image) => info.versions.iter().position(|version| version.image == *image),
@@ -94,7 +122,7 @@ pub(super) fn rollback(call: &mut Call<'_>, args: &v1::Rollback) -> Result<v1::P
     let Some(at) = at else {
         return Err(not_kept(&info, args.image.as_deref()).into());
     };
-    let image = info.versions.remove(at);
+    let image = info.versions[at].clone();
     switch(call, info, image, "program.rolled_back")
 }
 
@@ -118,34 +146,29 @@ fn not_kept(info: &v1::ProgramInfo, image: Option<&[u8]>) -> Error {
     }
 }
 
-/// Makes `image` the active one, and keeps the one before.
+/// Makes `image` the active one. Where actors run, that is the end of an upgrade that begins here.
 fn switch(
     call: &mut Call<'_>,
     mut info: v1::ProgramInfo,
     image: v1::ImageInfo,
     topic: &str,
 ) -> Result<v1::ProgramInfo, Fault> {
-    let image = v1::ImageInfo { activated: call.context.index, ..image };
-    let before = info.active.replace(image.clone());
-    info.versions.retain(|version| !is_same(version, &image));
-    if let Some(before) = &before
-        && !is_same(before, &image)
-    {
-        info.versions.insert(0, before.clone());
-        info.versions.truncate(limits::PROGRAM_VERSIONS_MAX);
+    check_kind(&info, image.kind())?;
+    if call.actors().begin_upgrade(&info, &image, topic)? {
+        call.emit("program.upgrading", info.program.as_bytes())?;
+        return Ok(info);
     }
+    let before = programs::take_over(&mut info, image.clone(), call.context.index);
     save(call, &info)?;
     call.emit(topic, info.program.as_bytes())?;
-    if let Some(before) = before.filter(|before| before.image != image.image) {
+    let is_other = |before: &v1::ImageInfo| before.image != image.image;
+    if image.kind() == Kind::Contract
+        && let Some(before) = before.filter(is_other)
+    {
         let from_version = before.manifest.unwrap_or_default().version;
         contract::migrate(call, &info.program, &image, &from_version)?;
     }
     Ok(info)
-}
-
-/// The same component may run with another manifest: that is another version.
-fn is_same(one: &v1::ImageInfo, other: &v1::ImageInfo) -> bool {
-    (&one.image, &one.manifest) == (&other.image, &other.manifest)
 }
 
 /// # Errors

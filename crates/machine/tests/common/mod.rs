@@ -121,12 +121,22 @@ impl World {
     }
 
     pub fn apply_all(&mut self, envelope: &v1::Envelope) -> Applied {
-        self.index += 1;
         self.now_us += 1;
+        let envelope = Some(envelope.clone());
+        self.entry(v1::entry::Kind::Signed(v1::Signed { envelope }))
+    }
+
+    /// Applies a tick of now.
+    pub fn tick(&mut self) -> Applied {
+        self.entry(v1::entry::Kind::Tick(v1::Tick {}))
+    }
+
+    fn entry(&mut self, kind: v1::entry::Kind) -> Applied {
+        self.index += 1;
         let entry = v1::Entry {
             timestamp_us: self.now_us,
             seed: vec![self.index as u8; 16],
-            kind: Some(v1::entry::Kind::Signed(v1::Signed { envelope: Some(envelope.clone()) })),
+            kind: Some(kind),
         };
         let at = EntryAt { index: self.index, entry: &entry, is_verified: false };
         let applied = self.machine.apply(self.tip.view(), at).unwrap();

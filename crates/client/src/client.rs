@@ -7,7 +7,7 @@ use crate::{
     stream,
 };
 use althing_operations::{
-    Descriptor, Descriptors, Freshness, Operation, OperationKind, Registry, session, sys,
+    Descriptor, Descriptors, Freshness, Operation, OperationKind, Registry, actions, session,
 };
 use althing_protocol::{
     Batch, Error, Kind, PublicKey, RealmId, Result, SecretKey, limits, sign, sys as instructions,
@@ -119,7 +119,7 @@ impl Client {
         let stub = NodeClient::with_interceptor(channel, Bearer(bearer))
             .max_encoding_message_size(REQUEST_BYTES_MAX)
             .max_decoding_message_size(REPLY_BYTES_MAX);
-        let actions = Registry::new(sys::actions()).map_err(|e| Error::internal(e.to_string()))?;
+        let actions = Registry::new(actions()).map_err(|e| Error::internal(e.to_string()))?;
         Ok(Self { stub, options, key, session: Mutex::default(), actions })
     }
 

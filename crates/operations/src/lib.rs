@@ -9,6 +9,7 @@
 //! run. The instructions of replicated actions are checked at the realm's door and again when they
 //! are applied; the verdict at apply counts.
 
+pub mod actor;
 pub mod blob;
 mod context;
 mod descriptor;
@@ -25,3 +26,10 @@ pub use descriptor::{Descriptor, Descriptors, GrantNeeded, OperationKind};
 pub use operation::Operation;
 pub use rate::RateLimit;
 pub use registry::{Registry, RegistryError};
+
+/// Every replicated action: all that becomes instructions.
+pub fn actions() -> Vec<Operation> {
+    let mut all = sys::actions();
+    all.extend(actor::actions());
+    all
+}

@@ -127,7 +127,7 @@ impl Applier<'_> {
         let in_use = images_in_use(&self.core.machine, &self.core.store.view());
         self.core.images.kept.look(at, &in_use.map_err(|e| halt(&e))?, 0);
         self.core.images.kept.save(&self.core.store).map_err(|e| halt(&e))?;
-        let images = crate::start::active_images(&self.core.machine, &self.core.store);
+        let images = crate::start::images_to_run(&self.core.machine, &self.core.store);
         for image in images.map_err(|e| Halt(e.message))? {
             if let Err(error) = self.core.images.prepare_from_anywhere(&image) {
                 tracing::warn!(%image, %error, "image of the snapshot not prepared");
@@ -205,7 +205,9 @@ impl Applier<'_> {
         self.tip.add_instructions((ran.result.outcomes.len() as u64).saturating_sub(1));
         self.tip.set_applied(applied);
         self.core.logs.extend(ran.logs);
-        self.core.count(&ran.result.outcomes);
+        if let Some(v1::entry::Kind::Signed(_)) = &entry.kind {
+            self.core.count(&ran.result.outcomes);
+        }
         self.members_changed |= ran.result.outcomes.iter().any(is_about_members);
         Ok(Some(Arc::new(Ran { outcomes: ran.result.outcomes })))
     }

@@ -55,10 +55,10 @@ pub use reads::{Freshness, LogEntry};
 pub use realm::Realm;
 pub use repair::Repaired;
 pub use show::{
-    BytesShown, CallShown, ChangeShown, GrantShown, InstructionShown, LogShown, ShownCheckpoint,
-    ShownEntry, ShownEvent, ShownExplanation, ShownInstruction, ShownOutcome, show_entry,
-    show_event, show_outcome,
+    BytesShown, CallShown, ChangeShown, DeliveryShown, GrantShown, InstructionShown, LogShown,
+    ShownCheckpoint, ShownEntry, ShownEvent, ShownExplanation, ShownInstruction, ShownOutcome,
+    show_entry, show_event, show_outcome,
 };
 pub use snapshot::RestoredSnapshot;
-pub use status::{Guests, Status};
+pub use status::{Actors, Guests, Status};
 pub use verify::{Verified, VerifyRange};

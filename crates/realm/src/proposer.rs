@@ -2,10 +2,11 @@
 //! the next is proposed.
 
 use crate::{
-    door::{Answer, reply},
+    door::{Answer, entry, reply},
+    realm::Core,
     replica::{Ran, RealmLog},
 };
-use althing_protocol::{Error, Result};
+use althing_protocol::{Error, Result, v1};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -13,10 +14,27 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 /// An entry to propose.
 pub(crate) struct Proposal {
     pub(crate) entry: Vec<u8>,
-    /// Nobody waits for entries of the realm's own.
+    /// None when nobody waits.
     pub(crate) answer: Option<Answer>,
     /// Given back when the outcome is known.
     pub(crate) _permits: Option<[OwnedSemaphorePermit; 2]>,
+}
+
+impl Core {
+    /// Proposes an entry of the realm's own.
+    ///
+    /// # Errors
+    /// `unavailable` when the realm ends on this node.
+    pub(crate) async fn propose(
+        &self,
+        kind: v1::entry::Kind,
+        answer: Option<Answer>,
+    ) -> Result<()> {
+        let proposal = Proposal { entry: entry(kind), answer, _permits: None };
+        let closed = || Error::unavailable("realm: is shutting down on this node");
+        let proposals = self.proposals.get().ok_or_else(closed)?;
+        proposals.send(vec![proposal]).await.map_err(|_| closed())
+    }
 }
 
 /// Runs until the door is gone and all proposals are answered.

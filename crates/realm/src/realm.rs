@@ -117,7 +117,7 @@ pub(crate) struct Running {
     pub(crate) queries: Vec<JoinHandle<()>>,
     pub(crate) proposer: tokio::task::JoinHandle<()>,
     pub(crate) housekeeping: tokio::task::JoinHandle<()>,
-    pub(crate) cluster: [tokio::task::JoinHandle<()>; 8],
+    pub(crate) cluster: [tokio::task::JoinHandle<()>; 9],
 }
 
 impl Realm {

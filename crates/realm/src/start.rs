@@ -79,7 +79,7 @@ impl Parts {
         let machine = Machine::new(id, Arc::clone(&images) as _, Vec::new());
         let view = store.view();
         images.kept.look(view.applied().index, &images_in_use(&machine, &view)?, 0);
-        images.start(active_images(&machine, &store)?)?;
+        images.start(images_to_run(&machine, &store)?)?;
         let outbox = Arc::new(Outbox::open(dir)?);
         let cluster =
             Cluster::open(id, &store, &machine, options.identity.clone(), Arc::clone(&outbox))?;
@@ -182,6 +182,7 @@ impl Parts {
             tokio::spawn(cluster::reconcile(Arc::clone(core))),
             tokio::spawn(cluster::watch_health(Arc::clone(core))),
             tokio::spawn(cluster::prefetch(Arc::clone(core), staged)),
+            tokio::spawn(cluster::tick(Arc::clone(core))),
         ];
         let running =
             Running { door, apply, verifier, flusher, queries, proposer, housekeeping, cluster };
@@ -190,11 +191,10 @@ impl Parts {
     }
 }
 
-/// The images that programs run as of the state on disk.
-pub(crate) fn active_images(machine: &Machine, store: &Store) -> Result<BTreeSet<Hash>> {
-    let programs = machine.programs(&store.view()).map_err(internal)?;
-    let active = programs.into_iter().filter_map(|program| program.active);
-    active.map(|image| Hash::try_from(image.image.as_slice())).collect()
+/// The images that entries to come may call, as of the state on disk.
+pub(crate) fn images_to_run(machine: &Machine, store: &Store) -> Result<BTreeSet<Hash>> {
+    let images = machine.images_to_run(&store.view()).map_err(internal)?;
+    images.iter().map(|image| Hash::try_from(image.as_slice())).collect()
 }
 
 /// The engine of guests, as this node has chosen and this system allows.

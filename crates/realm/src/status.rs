@@ -122,6 +122,44 @@ pub struct Status {
     pub is_disk_low: bool,
     /// Guests on this node.
     pub guests: Guests,
+    /// The actors of the realm; absent when this node cannot read its state any more.
+    pub actors: Option<Actors>,
+}
+
+/// What there is of actors, and what waits to be done.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Actors {
+    /// All of them, stopped ones as well.
+    pub total: u64,
+    /// Messages that wait.
+    pub waiting: u64,
+    /// The same, in bytes.
+    pub waiting_bytes: u64,
+    /// Actors that get one as soon as may be: those whose program is disabled or being upgraded do not.
+    pub ready: u64,
+    /// Dead letters that are kept.
+    pub letters: u64,
+    /// Timers.
+    pub timers: u64,
+    /// Subscriptions.
+    pub subscriptions: u64,
+    /// Programs whose actors are migrated or looked after.
+    pub upgrading: u64,
+}
+
+impl From<v1::ActorQueue> for Actors {
+    fn from(queue: v1::ActorQueue) -> Self {
+        Self {
+            total: queue.actors,
+            waiting: queue.waiting,
+            waiting_bytes: queue.waiting_bytes,
+            ready: queue.ready,
+            letters: queue.letters,
+            timers: queue.timers,
+            subscriptions: queue.subscriptions,
+            upgrading: queue.upgrading,
+        }
+    }
 }
 
 /// How a node runs guests.
@@ -142,7 +180,7 @@ pub struct Guests {
 }
 
 impl Realm {
-    /// What there is to see now.
+    /// What there is to see now. Some of it is read from the disk.
     ///
     /// # Errors
     /// `unavailable` when the log is closed.
@@ -181,6 +219,7 @@ impl Realm {
             disk_free_bytes: core.disk_free_bytes(),
             is_disk_low: core.is_disk_low.load(Ordering::Relaxed),
             guests: core.guests(),
+            actors: core.machine.actor_queue(&view).ok().map(Actors::from),
         })
     }
 

@@ -3,13 +3,14 @@
 use crate::feed::{EventFeed, LogFeed, LogQuery, Start, stream_of};
 use crate::host::{Host, head};
 use althing_operations::{Caller, Freshness};
-use althing_protocol::{Error, Result, v1};
+use althing_protocol::{Error, Result, json, v1};
 use althing_rpc::v1::{
     CallReply, CallRequest, EventAt, EventsRequest, LogEntry, LogRequest, SubmitReply,
 };
 use althing_rpc::{Node, NodeServer, to_status};
 use axum::Router;
 use futures::stream::{self, FuturesOrdered, Stream, StreamExt, TryStreamExt};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -105,7 +106,10 @@ fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
 /// An empty text is JSON's null.
 fn from_json<T: serde::de::DeserializeOwned>(field: &str, text: &str) -> Result<T> {
     let text = if text.is_empty() { "null" } else { text };
-    serde_json::from_str(text).map_err(|error| Error::invalid(format!("{field}: {error}")))
+    let refused = |error: serde_json::Error| Error::invalid(format!("{field}: {error}"));
+    // Where the text is no JSON at all, this says; the other reader refuses what has two meanings.
+    serde_json::from_str::<IgnoredAny>(text).map_err(refused)?;
+    serde_json::from_value(json::read(field, text.as_bytes())?).map_err(refused)
 }
 
 /// Submits one envelope. A refusal is an answer too.

@@ -5,7 +5,7 @@ use crate::feed::{EventAt, EventFeed, LogFeed, LogQuery, Start, stream_of};
 use crate::host::{Host, head};
 use crate::metrics;
 use althing_operations::{Caller, Descriptors, Freshness, text::decode_base64};
-use althing_protocol::{Batch, Error, Result, decode, v1};
+use althing_protocol::{Batch, Error, Result, decode, json, v1};
 use althing_realm::{show_entry, show_event, show_outcome};
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Query, State};
@@ -15,7 +15,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use futures::stream::StreamExt;
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -189,7 +190,7 @@ fn last_event(id: &str) -> Result<Start> {
 }
 
 async fn metrics(State(host): State<Arc<Host>>) -> Reply<Response> {
-    let text = metrics::render(&host)?;
+    let text = off_reactor(move || metrics::render(&host)).await??;
     Ok(([(header::CONTENT_TYPE, METRICS)], text).into_response())
 }
 
@@ -200,10 +201,16 @@ async fn healthz() -> Json<Value> {
 
 /// The node takes requests, or why not.
 async fn readyz(State(host): State<Arc<Host>>) -> Reply<Json<Value>> {
-    match host.not_ready() {
+    match off_reactor(move || host.not_ready()).await? {
         None => Ok(Json(json!({ "ok": true }))),
         Some(error) => Err(error.into()),
     }
+}
+
+/// A status may have to be read from the disk.
+async fn off_reactor<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let failed = |error| Error::internal(format!("status: {error}"));
+    tokio::task::spawn_blocking(read).await.map_err(failed)
 }
 
 async fn wrong_method(uri: Uri) -> Refusal {
@@ -241,7 +248,10 @@ async fn read_body(host: &Host, body: Body) -> Reply<Bytes> {
 }
 
 fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
-    serde_json::from_slice(body).map_err(|error| Error::invalid(format!("body: {error}")))
+    let refused = |error: serde_json::Error| Error::invalid(format!("body: {error}"));
+    // Where the text is no JSON at all, this says; the other reader refuses what has two meanings.
+    serde_json::from_slice::<IgnoredAny>(body).map_err(refused)?;
+    serde_json::from_value(json::read("body", body)?).map_err(refused)
 }
 
 fn parameters<T: DeserializeOwned>(uri: &Uri) -> Result<T> {

@@ -27,24 +27,24 @@ pub fn actions() -> Vec<Operation> {
 
 /// The output of an action that has nothing else to say.
 #[derive(Serialize, JsonSchema)]
-struct Done {
+pub(crate) struct Done {
     /// Index of the entry; a read `at-least` this sees it.
     index: u64,
 }
 
-fn done(outcomes: &[v1::Outcome]) -> Result<Done> {
+pub(crate) fn done(outcomes: &[v1::Outcome]) -> Result<Done> {
     Ok(Done { index: only(outcomes)?.index })
 }
 
 /// The outcome of an action that makes one instruction.
-fn only(outcomes: &[v1::Outcome]) -> Result<&v1::Outcome> {
+pub(crate) fn only(outcomes: &[v1::Outcome]) -> Result<&v1::Outcome> {
     match outcomes {
         [outcome] => Ok(outcome),
         _ => Err(Error::internal(format!("one instruction has {} outcomes", outcomes.len()))),
     }
 }
 
-fn output(outcome: &v1::Outcome) -> &[u8] {
+pub(crate) fn output(outcome: &v1::Outcome) -> &[u8] {
     match &outcome.result {
         Some(v1::outcome::Result::Output(bytes)) => bytes,
         _ => &[],
@@ -52,7 +52,7 @@ fn output(outcome: &v1::Outcome) -> &[u8] {
 }
 
 /// The index and the decoded output of an action that makes one instruction.
-fn only_output<M: Message + Default>(outcomes: &[v1::Outcome]) -> Result<(u64, M)> {
+pub(crate) fn only_output<M: Message + Default>(outcomes: &[v1::Outcome]) -> Result<(u64, M)> {
     let outcome = only(outcomes)?;
     let message = M::decode(output(outcome))
         .map_err(|e| Error::internal(format!("output of entry {}: {e}", outcome.index)))?;

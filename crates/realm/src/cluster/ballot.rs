@@ -6,7 +6,7 @@
 //! its newest checkpoint once more: two entries about one checkpoint say the same.
 
 use super::kind;
-use crate::{checkpoint::Ballot, door::entry, halt::internal, proposer::Proposal, realm::Core};
+use crate::{checkpoint::Ballot, halt::internal, realm::Core};
 use althing_protocol::{
     CheckpointValues, Error, PublicKey, Result, decode, limits::CHECKPOINT_INTERVAL, v1,
 };
@@ -80,7 +80,7 @@ impl Core {
                 continue;
             }
             let checkpoint = self.collect(index).await?;
-            self.bring_before_all(checkpoint).await?;
+            self.propose(v1::entry::Kind::Checkpoint(checkpoint), None).await?;
             // It counts for nothing when the voters have changed since, and is lost when the queue
             // of the log is.
             if timeout(DECIDE_WAIT, decided.wait_for(|decided| *decided >= index)).await.is_ok() {
@@ -156,15 +156,6 @@ impl Core {
         let signature = vote.signatures.into_iter().next();
         let signature = signature.ok_or_else(|| Error::invalid("a vote without a signature"))?;
         Ok(Some((values, signature)))
-    }
-
-    /// Brings a checkpoint before all.
-    async fn bring_before_all(&self, checkpoint: v1::Checkpoint) -> Result<()> {
-        let entry = entry(v1::entry::Kind::Checkpoint(checkpoint));
-        let proposal = Proposal { entry, answer: None, _permits: None };
-        let closed = || Error::unavailable("realm: is shutting down on this node");
-        let proposals = self.proposals.get().ok_or_else(closed)?;
-        proposals.send(vec![proposal]).await.map_err(|_| closed())
     }
 }
 

@@ -8,6 +8,7 @@
 //!   quorum     whom the realm can do without       live       how the members are
 //!   ballot     the leader has checkpoints vouched  divergence where nodes differ
 //!   reseed     the state for a node that lost its own
+//!   ticks      what is due without an instruction
 //!   office     what a leader sees to first        clock      whether this node's is that of the others
 //! ```
 
@@ -35,6 +36,7 @@ pub(crate) mod reseed;
 mod roster;
 mod service;
 mod snapshots;
+mod ticks;
 
 pub(crate) use ballot::run as hold_ballots;
 pub use catch_up::CatchUp;
@@ -47,6 +49,7 @@ pub(crate) use prefetch::{APPENDED_MAX, may_stage, run as prefetch};
 pub(crate) use reconcile::run as reconcile;
 pub(crate) use report::run as report;
 pub(crate) use roster::{keep as keep_book, learn as learn_members};
+pub(crate) use ticks::run as tick;
 
 use crate::{
     Realm, divergence::Divergence, halt::internal, realm::Core, replica::RealmLog, transfer::Outbox,

@@ -65,6 +65,8 @@ struct Program {
 struct Image {
     /// BLAKE3 of the component.
     image: String,
+    /// `contract`, or `actor`.
+    kind: &'static str,
     /// The package's version.
     version: String,
     /// What it is for.
@@ -94,9 +96,14 @@ struct Disabled {
 }
 
 fn image(info: v1::ImageInfo) -> Image {
+    let kind = match info.kind() {
+        v1::image_info::Kind::Contract => "contract",
+        v1::image_info::Kind::Actor => "actor",
+    };
     let manifest = info.manifest.unwrap_or_default();
     Image {
         image: HEXLOWER.encode(&info.image),
+        kind,
         version: manifest.version,
         description: manifest.description,
         fuel_max: manifest.fuel_max,
@@ -157,17 +164,18 @@ struct Shown {
     keys_more: Option<bool>,
 }
 
+pub(super) fn unknown(program: &str) -> Error {
+    Error::not_found(format!(
+        "program {program}: not in this realm; `althing programs` lists those that are"
+    ))
+}
+
 async fn show(realm: Arc<Realm>, context: Context, input: ShowInput) -> Result<Shown> {
     let view = realm.view(context.read).await?;
     blocking(move || {
         let machine = &realm.core.machine;
         let info = machine.program(&view, &input.program).map_err(internal)?;
-        let info = info.ok_or_else(|| {
-            Error::not_found(format!(
-                "program {}: not in this realm; `althing programs` lists those that are",
-                input.program
-            ))
-        })?;
+        let info = info.ok_or_else(|| unknown(&input.program))?;
         let counted = input.count_keys.then(|| machine.program_keys(&view, &info.program));
         let (keys, keys_more) = counted.transpose().map_err(internal)?.unzip();
         Ok(Shown { program: program(info), keys, keys_more })

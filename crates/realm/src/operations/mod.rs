@@ -3,6 +3,7 @@
 //! Queries of `sys`'s own tables need grants on `sys`; those of a program, on the program. Queries
 //! are methods too: `sys/get` and `sys/list` at the key, `counter/value` for a contract's query.
 
+mod actors;
 mod admin;
 mod blobs;
 mod catalog;
@@ -13,7 +14,7 @@ mod members;
 mod programs;
 
 use crate::Realm;
-use althing_operations::{GrantNeeded, Need, Operation, sys};
+use althing_operations::{GrantNeeded, Need, Operation};
 use althing_protocol::{Error, Result, SYS};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -22,7 +23,8 @@ use std::sync::Arc;
 impl Realm {
     /// Everything a realm can do.
     pub fn operations(self: &Arc<Self>) -> Vec<Operation> {
-        let mut all = sys::actions();
+        let mut all = althing_operations::actions();
+        all.extend(actors::operations(self));
         all.extend(kv::operations(self));
         all.extend(catalog::operations(self));
         all.extend(programs::operations(self));

@@ -1,9 +1,12 @@
 //! An explanation as JSON shows it.
 
-use super::{ShownInstruction, ShownOutcome, json_or_base64, show_outcome, sys, sys_json};
+use super::{ShownInstruction, ShownOutcome, show_args, show_outcome};
 use crate::{LogEntry, halt::internal};
-use althing_machine::{Explained, HostCall, InstructionExplained};
-use althing_operations::text;
+use althing_machine::{DeliveryExplained, Explained, HostCall, InstructionExplained};
+use althing_operations::{
+    actor::{ShownFailure, ShownStep},
+    text,
+};
 use althing_protocol::{Error, Result, SYS, v1};
 use althing_state::{Change, Value as Stored};
 use data_encoding::HEXLOWER;
@@ -25,6 +28,9 @@ pub struct ShownExplanation {
     pub replayed_from: u64,
     /// Its instructions in order.
     pub instructions: Vec<InstructionShown>,
+    /// Messages that were delivered to actors, behind the instructions or by a tick, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deliveries: Vec<DeliveryShown>,
     /// Why the envelope was refused as a whole, when it was: there are no instructions then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
@@ -71,6 +77,26 @@ pub struct InstructionShown {
     /// Further ones.
     #[serde(skip_serializing_if = "is_zero")]
     pub writes_dropped: u64,
+}
+
+/// A message that was delivered to an actor, or could not be.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct DeliveryShown {
+    /// The actor.
+    pub actor: String,
+    /// The step that it became; absent when it did not even reach the actor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<ShownStep>,
+    /// Why it is a dead letter, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<ShownFailure>,
+}
+
+impl From<DeliveryExplained> for DeliveryShown {
+    fn from(told: DeliveryExplained) -> Self {
+        let DeliveryExplained { actor, step, failure } = told;
+        Self { actor, step: step.map(ShownStep::from), failure: failure.map(ShownFailure::from) }
+    }
 }
 
 /// A need and the grant that met it.
@@ -142,6 +168,9 @@ pub struct BytesShown {
 pub struct LogShown {
     /// The program.
     pub program: String,
+    /// The actor that wrote it, when the program is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
     /// `debug`, `info`, `warn` or `error`.
     pub level: String,
     /// The text.
@@ -163,6 +192,7 @@ pub(crate) fn show_explanation(
         index: item.index,
         replayed_from,
         instructions: Vec::new(),
+        deliveries: Vec::new(),
         refused: None,
         writes_digest: None,
         logs: Vec::new(),
@@ -180,6 +210,7 @@ pub(crate) fn show_explanation(
     shown.logs = lines
         .map(|line| LogShown {
             program: line.program,
+            actor: line.actor,
             level: line.level.to_owned(),
             text: line.text,
         })
@@ -187,6 +218,7 @@ pub(crate) fn show_explanation(
     let programs: Vec<_> =
         explained.instructions.iter().map(|told| told.instruction.clone()).collect();
     shown.instructions = explained.instructions.into_iter().map(instruction).collect();
+    shown.deliveries = explained.deliveries.into_iter().map(DeliveryShown::from).collect();
     let recorded = item.result.as_deref().map(v1::Result::decode).transpose().map_err(internal)?;
     shown.agrees = recorded.as_ref().map(|recorded| *recorded == result);
     if let Some(recorded) = recorded.filter(|recorded| *recorded != result) {
@@ -206,10 +238,7 @@ fn failure(outcome: &v1::Outcome) -> Option<String> {
 
 fn instruction(told: InstructionExplained) -> InstructionShown {
     let outcome = Some(show_outcome(&told.instruction, told.outcome));
-    let (args, args_base64) = match sys_json(&told.instruction, &told.instruction.args, sys::args) {
-        Some(args) => (Some(args), None),
-        None => json_or_base64(&told.instruction.args),
-    };
+    let (args, args_base64) = show_args(&told.instruction);
     let v1::Instruction { program_id, method, .. } = told.instruction;
     let grants = told.grants.into_iter().map(|used| GrantShown {
         need: used.need.to_string(),

@@ -1,17 +1,19 @@
 //! Entries as JSON shows them, to people and to programs that follow the log.
 
+mod actor;
 mod explain;
 mod members;
 mod sys;
 
 pub(crate) use explain::show_explanation;
 pub use explain::{
-    BytesShown, CallShown, ChangeShown, GrantShown, InstructionShown, LogShown, ShownExplanation,
+    BytesShown, CallShown, ChangeShown, DeliveryShown, GrantShown, InstructionShown, LogShown,
+    ShownExplanation,
 };
 
 use crate::{LogEntry, halt::internal};
 use althing_operations::text;
-use althing_protocol::{Batch, Error, Kind, Result, SYS, decode, v1};
+use althing_protocol::{ACTOR, Batch, Error, Kind, Result, SYS, decode, v1};
 use data_encoding::HEXLOWER;
 use prost::Message;
 use schemars::JsonSchema;
@@ -42,6 +44,9 @@ pub struct ShownEntry {
     /// What was to be done, and what it gave.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub instructions: Vec<ShownInstruction>,
+    /// What a tick gave, when it has something to tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<ShownOutcome>,
     /// What a checkpoint says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<ShownCheckpoint>,
@@ -54,7 +59,7 @@ pub struct ShownInstruction {
     pub program: String,
     /// Its method.
     pub method: String,
-    /// The args, if they are JSON; those of `sys` are shown as JSON.
+    /// The args, if they are JSON; those of native programs are shown as JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub args: Option<Value>,
     /// The args in base64, if they are not.
@@ -81,7 +86,7 @@ pub struct ShownOutcome {
     /// When to try again, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
-    /// The output, if it is JSON; that of `sys` is shown as JSON.
+    /// The output, if it is JSON; that of native programs is shown as JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
     /// The output in base64, if it is not.
@@ -139,6 +144,7 @@ pub fn show_entry(item: &LogEntry) -> Result<ShownEntry> {
         session: None,
         sequence: None,
         instructions: Vec::new(),
+        outcome: None,
         checkpoint: None,
     };
     let Some(bytes) = &item.entry else { return Ok(shown) };
@@ -161,7 +167,12 @@ pub fn show_entry(item: &LogEntry) -> Result<ShownEntry> {
                 state_hash: HEXLOWER.encode(&checkpoint.state_hash),
             });
         }
-        Some(v1::entry::Kind::Tick(_)) | None => shown.kind = "tick",
+        Some(v1::entry::Kind::Tick(_)) | None => {
+            shown.kind = "tick";
+            let outcome = outcomes(item)?.next();
+            shown.outcome =
+                outcome.map(|outcome| show_outcome(&v1::Instruction::default(), outcome));
+        }
     }
     Ok(shown)
 }
@@ -170,18 +181,19 @@ fn show_instructions(
     item: &LogEntry,
     instructions: Vec<v1::Instruction>,
 ) -> Result<Vec<ShownInstruction>> {
-    let result = item.result.as_deref().map(v1::Result::decode).transpose().map_err(internal)?;
-    let mut outcomes = result.unwrap_or_default().outcomes.into_iter();
+    let mut outcomes = outcomes(item)?;
     let shown = instructions.into_iter().map(|instruction| {
         let outcome = outcomes.next().map(|outcome| show_outcome(&instruction, outcome));
-        let (args, args_base64) = match sys_json(&instruction, &instruction.args, sys::args) {
-            Some(args) => (Some(args), None),
-            None => json_or_base64(&instruction.args),
-        };
+        let (args, args_base64) = show_args(&instruction);
         let v1::Instruction { program_id, method, .. } = instruction;
         ShownInstruction { program: program_id, method, args, args_base64, outcome }
     });
     Ok(shown.collect())
+}
+
+fn outcomes(item: &LogEntry) -> Result<impl Iterator<Item = v1::Outcome>> {
+    let result = item.result.as_deref().map(v1::Result::decode).transpose().map_err(internal)?;
+    Ok(result.unwrap_or_default().outcomes.into_iter())
 }
 
 /// The outcome of `instruction` as JSON shows it.
@@ -206,10 +218,7 @@ pub fn show_outcome(instruction: &v1::Instruction, outcome: v1::Outcome) -> Show
             shown.retry_after_ms = error.retry_after_ms;
         }
         Some(v1::outcome::Result::Output(output)) => {
-            shown.output = sys_json(instruction, &output, sys::output);
-            if shown.output.is_none() {
-                (shown.output, shown.output_base64) = json_or_base64(&output);
-            }
+            (shown.output, shown.output_base64) = show_output(instruction, &output);
         }
         None => {}
     }
@@ -227,13 +236,26 @@ pub fn show_event(event: v1::Event) -> ShownEvent {
     ShownEvent { program, topic, data: json, data_text, data_base64 }
 }
 
-/// Args and outputs of `sys` are messages.
-fn sys_json(
-    instruction: &v1::Instruction,
-    bytes: &[u8],
-    show: fn(&str, &[u8]) -> Option<Value>,
-) -> Option<Value> {
-    (instruction.program_id == SYS).then(|| show(&instruction.method, bytes)).flatten()
+/// The args of `instruction`: those of native programs are messages, the others are shown as they are.
+fn show_args(instruction: &v1::Instruction) -> (Option<Value>, Option<String>) {
+    let (method, args) = (&instruction.method, &instruction.args);
+    let shown = match instruction.program_id.as_str() {
+        SYS => sys::args(method, args),
+        ACTOR => actor::args(method, args),
+        _ => None,
+    };
+    shown.map_or_else(|| json_or_base64(args), |args| (Some(args), None))
+}
+
+/// What `instruction` gave, likewise.
+fn show_output(instruction: &v1::Instruction, output: &[u8]) -> (Option<Value>, Option<String>) {
+    let method = &instruction.method;
+    let shown = match instruction.program_id.as_str() {
+        SYS => sys::output(method, output),
+        ACTOR => actor::output(method, output),
+        _ => None,
+    };
+    shown.map_or_else(|| json_or_base64(output), |output| (Some(output), None))
 }
 
 fn json_or_base64(bytes: &[u8]) -> (Option<Value>, Option<String>) {
@@ -316,7 +338,22 @@ mod tests {
     #[test]
     fn entries_without_an_author_have_a_kind() {
         let tick = logged(v1::entry::Kind::Tick(v1::Tick {}), Vec::new());
-        assert_eq!(shown(&tick)["kind"], "tick");
+        assert_eq!(shown(&tick), json!({"index": 9, "term": 2, "timestamp_us": 5, "kind": "tick"}));
+        let event = v1::Event {
+            program: "sys".into(),
+            topic: "program.activated".into(),
+            data: b"p".into(),
+        };
+        let outcome = v1::Outcome {
+            index: 9,
+            result: Some(v1::outcome::Result::Output(Vec::new())),
+            events: vec![event],
+            fuel: 12,
+        };
+        let told = logged(v1::entry::Kind::Tick(v1::Tick {}), vec![outcome]);
+        let event = json!({"program": "sys", "topic": "program.activated", "data_text": "p"});
+        let outcome = json!({"index": 9, "ok": true, "events": [event], "fuel": 12});
+        assert_eq!(shown(&told)["outcome"], outcome);
         let own = LogEntry { entry: None, result: None, ..tick };
         assert_eq!(shown(&own), json!({"index": 9, "term": 2, "kind": "engine"}));
     }

@@ -29,7 +29,7 @@ pub(crate) fn unless_fresh(
         std::io::ErrorKind::NotFound => Ok(()),
         _ => Err(file_error(&kept, &e)),
     })?;
-    tell(&format!("building {}, a contract in {}", project.name(), project.language().title()));
+    tell(&format!("building {}, in {}", project.name(), project.language().title()));
     build()?;
     write_if_changed(&kept, inputs.as_bytes())
 }

@@ -31,7 +31,7 @@ pub(crate) fn build(project: &Project, tools: &Tools, component: &Path) -> Resul
     let new = made.path().join("component.wasm");
     let mut build = Command::new("node");
     build.arg(project.sdk().join("build.js"));
-    build.arg(project.dir()).arg(project.wit()).arg(modules).arg(&new);
+    build.arg(project.dir()).arg(project.wit().join("contract")).arg(modules).arg(&new);
     run(&mut build, "mend what is shown above; packages that it imports come by `npm install`")?;
     let bytes = fs::read(&new).map_err(|e| file_error(&new, &e))?;
     write_if_changed(component, &bytes)

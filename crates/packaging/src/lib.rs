@@ -14,6 +14,7 @@ mod fresh;
 mod install;
 mod js;
 mod manifest;
+mod prepare;
 mod project;
 mod python;
 mod rust;

@@ -16,7 +16,7 @@ use std::{
     str::FromStr,
 };
 
-/// The folder of a project that holds what it needs of ours: `sdk/LANGUAGE` and `wit/contract`.
+/// The folder of a project that holds what it needs of ours: `sdk/LANGUAGE` and `wit`.
 const SUPPORT: &str = "vendor";
 
 /// What a project is written in.
@@ -110,7 +110,8 @@ impl Project {
         let manifest = dir.join(FILE);
         if !manifest.is_file() {
             return Err(Error::not_found(format!(
-                "{}: holds no project, for it has no {FILE}; `althing new contract NAME` makes one",
+                "{}: holds no project, for it has no {FILE}; `althing new contract NAME`, or \
+                 `althing new actor NAME`, makes one",
                 dir.display()
             )));
         }
@@ -150,9 +151,9 @@ impl Project {
         if self.dir.starts_with(&self.support) { &self.support } else { &self.dir }
     }
 
-    /// The folder of the world that contracts are built for.
+    /// The folder of worlds: one for contracts, one for actors.
     pub(crate) fn wit(&self) -> PathBuf {
-        self.support.join("wit/contract")
+        self.support.join("wit")
     }
 
     /// Builds the package into the directory `out`: `NAME.wasm` and `NAME.toml`.
@@ -247,8 +248,8 @@ fn support(dir: &Path, language: Language) -> Result<PathBuf> {
     }
     dir.ancestors().find(|above| holds(above)).map(Path::to_owned).ok_or_else(|| {
         Error::not_found(format!(
-            "{}: has no {SUPPORT}/sdk/{language} and {SUPPORT}/wit; `althing new contract` makes a \
-             project that has them",
+            "{}: has no {SUPPORT}/sdk/{language} and {SUPPORT}/wit; `althing new` makes a project \
+             that has them",
             dir.display()
         ))
     })

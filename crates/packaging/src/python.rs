@@ -1,8 +1,10 @@
-//! Contracts in Python: a component of the sources, the SDK and an interpreter, made by
+//! Contracts and actors in Python: a component of the sources, the SDK and an interpreter, made by
 //! componentize-py.
 //!
-//! `althing.build`, a part of the SDK, looks at the contract first, in plain Python: what is wrong
-//! with it is said where authors expect it, and not by an interpreter inside of a component.
+//! `althing.build`, a part of the SDK, looks at the program first, in plain Python: what is wrong with
+//! it is said where authors expect it, and not by an interpreter inside of a component. It also says
+//! for which world it is: the class in `app.py` is what decides, and no setting that could say
+//! something else.
 
 use crate::{
     Project, Tools,
@@ -30,7 +32,7 @@ const COMPONENTIZE: &str = "import componentize_py; componentize_py.script()";
 /// The module that `althing.build` writes, and the file with the name of the world.
 const MODULE: &str = "althing_component";
 const WORLD: &str = "world";
-/// Packages that the contract uses besides the SDK, in the format of pip.
+/// Packages that the program uses besides the SDK, in the format of pip.
 const REQUIREMENTS: &str = "requirements.txt";
 
 /// Builds the component of `project` into the file `component`.
@@ -59,7 +61,8 @@ pub(crate) fn build(project: &Project, tools: &Tools, component: &Path) -> Resul
     let new = made.path().join("component.wasm");
     let mut componentize = isolated(&python);
     componentize.args(["-c", COMPONENTIZE]);
-    componentize.arg("--quiet").arg("--wit-path").arg(project.wit()).args(["--world", &world]);
+    let wit = project.wit().join(folder(&world));
+    componentize.arg("--quiet").arg("--wit-path").arg(wit).args(["--world", &world]);
     componentize.args(["componentize", MODULE]).arg("--output").arg(&new);
     for path in paths.iter().map(PathBuf::as_path).chain([project.dir()]) {
         componentize.arg("--python-path").arg(path);
@@ -71,6 +74,11 @@ pub(crate) fn build(project: &Project, tools: &Tools, component: &Path) -> Resul
     run(&mut componentize, "mend what is shown above")?;
     let bytes = fs::read(&new).map_err(|e| file_error(&new, &e))?;
     write_if_changed(component, &bytes)
+}
+
+/// The folder that has a world, in that of all worlds.
+fn folder(world: &str) -> &'static str {
+    if world.ends_with("actor") { "actor" } else { "contract" }
 }
 
 /// What runs the unit tests of `project`, natively.

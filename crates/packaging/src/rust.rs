@@ -1,4 +1,4 @@
-//! Contracts in Rust.
+//! Contracts and actors in Rust. Which of them it is, and for which world, is what their macro exports.
 //!
 //! They need the standard library for wasm32-unknown-unknown. The first of these that works is taken:
 //!
@@ -11,6 +11,7 @@ use crate::{
     command::{run, works},
     install::{debian_has, debian_install},
     manifest::file_error,
+    prepare::prepared,
     project::write_if_changed,
 };
 use althing_protocol::{Error, Result};
@@ -47,6 +48,7 @@ pub(crate) fn build(project: &Project, tools: &Tools, component: &Path) -> Resul
             "{error}; Cargo.toml wants `[lib] crate-type = [\"cdylib\", \"rlib\"]`"
         ))
     })?;
+    let module = prepared(project.name(), module)?;
     write_if_changed(component, &component_of(project.name(), &module)?)
 }
 
@@ -67,11 +69,11 @@ fn target_dir(out: &Path) -> PathBuf {
     out.join("cargo")
 }
 
-/// Stack of a contract in linear memory. A call gets fresh memory, and one of two pages is made in a
-/// fraction of the time that the 17 pages take that are the linker's own choice.
-const STACK_BYTES: u32 = 64 << 10;
+/// Stack of a guest in linear memory. A call gets fresh memory, and little of it is made faster than the
+/// 1 MiB that is the linker's own choice. JSON of 64 levels has to be read and checked on it.
+const STACK_BYTES: u32 = 256 << 10;
 
-/// Keeps paths of this machine out of panic messages, so that a contract has the same hash wherever
+/// Keeps paths of this machine out of panic messages, so that a guest has the same hash wherever
 /// it is built with the same toolchain.
 fn flags(project: &Project) -> String {
     let home = env::var_os("HOME").map(PathBuf::from);
@@ -117,7 +119,8 @@ fn component_of(name: &str, module: &[u8]) -> Result<Vec<u8>> {
         .and_then(|encoder| encoder.validate(true).encode())
         .map_err(|e| {
             Error::invalid(format!(
-                "{name}: no component can be made of it: {e:#}; does it say `contract!(...)`?"
+                "{name}: no component can be made of it: {e:#}; does it say `contract!(...)`, \
+                 or `actor!(...)`?"
             ))
         })
 }
@@ -145,7 +148,7 @@ impl Toolchain {
         }
         if !debian_has(&DEBIAN_PACKAGES) {
             let advice = format!(
-                "contracts in Rust need a standard library for {TARGET}: `rustup target add \
+                "guests in Rust need a standard library for {TARGET}: `rustup target add \
                  {TARGET}`, or on Debian `apt-get install {}`",
                 DEBIAN_PACKAGES.join(" ")
             );

@@ -1,4 +1,4 @@
-"""Write contracts for Althing in Python.
+"""Write contracts and actors for Althing in Python. :mod:`althing.actor` explains actors.
 
 A contract is a class. Its methods are functions with typed arguments: a ``@call`` runs an
 instruction, a ``@query`` answers a question. Arguments come as JSON and are checked against the
@@ -35,10 +35,11 @@ outcome holds type and message, and the log the traceback (``althing logs PROGRA
 on every node, but in no order that means anything: where order matters, sort.
 """
 
-from althing import context, crypto, db, events, log, programs
+from althing import actor, context, crypto, db, events, log, programs
 from althing._args import I8, I16, I32, I64, U8, U16, U32, U64
 from althing._contract import Contract, call, query
 from althing._errors import Error, Kind, ensure
+from althing.actor import Actor
 
 __all__ = [
     "I8",
@@ -49,9 +50,11 @@ __all__ = [
     "U16",
     "U32",
     "U64",
+    "Actor",
     "Contract",
     "Error",
     "Kind",
+    "actor",
     "call",
     "context",
     "crypto",

@@ -22,6 +22,8 @@ APPLY = "apply"
 QUERY = "query"
 
 _MARK = "__althing_method__"
+#: Modules between an export and what the author wrote.
+_OWN = ("althing._contract", "althing._actor")
 
 
 def call(function: _Function) -> _Function:
@@ -103,12 +105,12 @@ class Refused(Exception):
 
 def run(contract: type[Contract], side: str, name: str, args: bytes) -> bytes:
     """Runs a method; whatever goes wrong is :class:`Refused`."""
-    return _guarded(_dispatch, contract, side, name, args)
+    return guarded(_dispatch, contract, side, name, args)
 
 
 def migrate(contract: type[Contract], from_version: str) -> None:
     """Runs the migration; whatever goes wrong is :class:`Refused`."""
-    _guarded(_migrate, contract, from_version)
+    guarded(_migrate, contract, from_version)
 
 
 def _dispatch(contract: type[Contract], side: str, name: str, args: bytes) -> bytes:
@@ -124,7 +126,8 @@ def _migrate(contract: type[Contract], from_version: str) -> None:
     contract().migrate(from_version)
 
 
-def _guarded(run: Callable[..., _Output], *args: Any) -> _Output:
+def guarded(run: Callable[..., _Output], *args: Any) -> _Output:
+    """What ``run`` gives; whatever goes wrong is :class:`Refused`, and a defect is logged."""
     try:
         return run(*args)
     except Error as error:
@@ -137,9 +140,9 @@ def _guarded(run: Callable[..., _Output], *args: Any) -> _Output:
 
 
 def _log(error: BaseException) -> None:
-    """The traceback of a defect in the contract, from its own first frame on."""
+    """The traceback of a defect in the program, from its own first frame on."""
     at = error.__traceback__
-    while at is not None and at.tb_next is not None and at.tb_frame.f_globals is globals():
+    while at is not None and at.tb_next is not None and at.tb_frame.f_globals["__name__"] in _OWN:
         at = at.tb_next
     try:
         lines = traceback.format_exception(type(error), error, at, limit=-TRACEBACK_FRAMES_MAX)

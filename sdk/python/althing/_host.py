@@ -1,6 +1,6 @@
 """The host of the call that runs: the node, or a realm in memory."""
 
-from typing import Protocol
+from typing import Protocol, cast
 
 Pairs = list[tuple[bytes, bytes]]
 
@@ -38,20 +38,34 @@ class Host(Protocol):
     def programs_query(self, program: str, method: str, args: bytes) -> bytes: ...
 
 
-_current: Host | None = None
+class ActorHost(Protocol):
+    """What the world ``actor`` imports."""
+
+    def log(self, level: str, text: str) -> None: ...
+    def send(self, actor: str, message: str) -> None: ...
+
+
+_current: Host | ActorHost | None = None
 
 
 def host() -> Host:
-    """The host of the call that runs."""
+    """The host of the call that runs. Of an actor there is only ``log``."""
     if _current is None:
         raise RuntimeError(
             "no call is running: state, context and events are there within a call only, not when "
-            "a module is imported; tests call through `althing.testing.Realm`"
+            "a module is imported; tests call through `althing.testing.Realm` or `.Stage`"
         )
-    return _current
+    return cast(Host, _current)
 
 
-def enter(new: Host | None) -> Host | None:
+def actor_host() -> ActorHost:
+    """The host of the actor that runs."""
+    if not hasattr(_current, "send"):
+        raise RuntimeError("no actor is running: only `handle` of an actor sends")
+    return cast(ActorHost, _current)
+
+
+def enter(new: Host | ActorHost | None) -> Host | ActorHost | None:
     """Makes ``new`` the host of what runs from here on; gives the one before."""
     global _current
     before, _current = _current, new

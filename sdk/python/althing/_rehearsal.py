@@ -5,12 +5,16 @@ instructions of the interpreter that adapt to the types they see.
 """
 
 import gc
+import itertools
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from althing import _contract, _host
+from althing import _actor, _contract, _host
 from althing._args import U64
 from althing._contract import APPLY, QUERY, Contract, Refused, call, query
 from althing._errors import Error, ensure
+from althing.actor import Actor
 
 #: Calls after which the interpreter has adapted.
 ROUNDS = 32
@@ -50,14 +54,65 @@ _ACTS = [
 ]
 
 
+class _Part(Actor):
+    message_schema = {
+        "oneOf": [
+            {
+                "type": "object",
+                "properties": {"add": {"type": "integer", "minimum": 1}},
+                "required": ["add"],
+                "additionalProperties": False,
+            },
+            {"enum": ["fail"]},
+        ]
+    }
+    state_schema = {
+        "type": "object",
+        "properties": {"sum": {"type": "number"}, "names": {"type": "array", "maxItems": 8}},
+        "required": ["sum"],
+        "additionalProperties": {"type": "string", "maxLength": 9},
+    }
+
+    def init(self) -> Any:
+        return {"sum": 0}
+
+    def handle(self, message: Any, state: Any) -> Any:
+        ensure(message != "fail", "no")
+        state["sum"] += message["add"]
+        return state
+
+    def state_contract(self, state: Any) -> bool:
+        return bool(state["sum"] >= 0)
+
+
+def _act(message: str, state: str) -> None:
+    _actor.message_contract(_Part, message, state)
+    _actor.state_contract(_Part, state)
+    _actor.handle(_Part, message, state)
+
+
+_STATES = ['{"sum":0}', '{"a":"b","names":["c"],"sum":1.5}', '{"sum":-1}', '{"names":1,"sum":0}']
+_MESSAGES = ['{"add":1}', '{"add":0}', '{"sub":1}', '"fail"', "null"]
+
+
 def rehearse() -> None:
-    """Plays everything."""
+    """Plays a contract."""
+    _rounds([partial(_contract.run, _Play, *act) for act in _ACTS])
+
+
+def rehearse_actor() -> None:
+    """Plays an actor."""
+    plays = itertools.product(_MESSAGES, _STATES)
+    _rounds([partial(_act, *play) for play in plays])
+
+
+def _rounds(acts: list[Callable[[], object]]) -> None:
     before = _host.enter(_Silent())  # type: ignore[arg-type]
     try:
         for _ in range(ROUNDS):
-            for act in _ACTS:
+            for act in acts:
                 try:
-                    _contract.run(_Play, *act)
+                    act()
                 except Refused:
                     pass
     finally:

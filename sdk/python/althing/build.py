@@ -1,4 +1,4 @@
-"""Prepares the contract of a directory: ``python -m althing.build APP_DIR OUT_DIR``.
+"""Prepares the contract, or the actor, of a directory: ``python -m althing.build APP_DIR OUT_DIR``.
 
 Imports ``app.py``, so that what is wrong with it is said by plain Python; writes the module
 ``althing_component`` into ``OUT_DIR``, which is for componentize-py, and the name of the world that
@@ -17,26 +17,35 @@ import types
 from collections.abc import Iterator
 from pathlib import Path
 
-from althing._contract import Contract, migrates
+from althing import _actor, _contract
+from althing._contract import Contract
+from althing.actor import Actor
 
 #: The module that becomes the component.
 MODULE = "althing_component"
 
-_TEXT = """\
+_CONTRACT = """\
 {hoisted}import althing._guest
 import app
 
-WitWorld, Migration = althing._guest.exports(app.{contract})
+WitWorld, Migration = althing._guest.exports(app.{name})
+"""
+
+_ACTOR = """\
+{hoisted}import althing._actor_guest
+import app
+
+WitWorld, Description, Migration = althing._actor_guest.exports(app.{name})
 """
 
 
-def contract_in(app: types.ModuleType) -> type[Contract]:
-    """The one contract that the module defines."""
+def program_in(app: types.ModuleType) -> type[Contract] | type[Actor]:
+    """The one contract, or actor, that the module defines."""
     found = [
         value
         for value in vars(app).values()
         if inspect.isclass(value)
-        and issubclass(value, Contract)
+        and issubclass(value, (Contract, Actor))
         and value.__module__ == app.__name__
     ]
     # A base class of another one is not what is meant.
@@ -44,9 +53,12 @@ def contract_in(app: types.ModuleType) -> type[Contract]:
     if len(found) == 1:
         return found[0]
     if not found:
-        sys.exit("app.py: defines no contract: `class NAME(althing.Contract)`")
+        sys.exit(
+            "app.py: defines no contract and no actor: `class NAME(althing.Contract)`, or "
+            "`class NAME(althing.Actor)`"
+        )
     names = ", ".join(one.__name__ for one in found)
-    sys.exit(f"app.py: defines {names}; a component is one contract")
+    sys.exit(f"app.py: defines {names}; a component is one contract, or one actor")
 
 
 def nested_imports(source: str) -> Iterator[str]:
@@ -82,15 +94,17 @@ def main(app_dir: str, out_dir: str) -> None:
     sys.path.insert(0, str(directory))
     # Nothing but the component is left behind.
     sys.dont_write_bytecode = True
-    contract = contract_in(importlib.import_module("app"))
+    program = program_in(importlib.import_module("app"))
+    if issubclass(program, Actor):
+        text = _ACTOR
+        world = "migrating-actor" if _actor.migrates(program) else "described-actor"
+    else:
+        text = _CONTRACT
+        world = "migrating-contract" if _contract.migrates(program) else "contract"
     names = {name for source in _sources(directory) for name in nested_imports(source)}
-    hoisted = sorted(name for name in names if _is_module(name))
-    text = _TEXT.format(
-        hoisted="".join(f"import {name}\n" for name in hoisted),
-        contract=contract.__qualname__,
-    )
+    hoisted = "".join(f"import {name}\n" for name in sorted(names) if _is_module(name))
+    text = text.format(hoisted=hoisted, name=program.__qualname__)
     (Path(out_dir) / f"{MODULE}.py").write_text(text, encoding="utf-8")
-    world = "migrating-contract" if migrates(contract) else "contract"
     (Path(out_dir) / "world").write_text(world, encoding="utf-8")
 
 

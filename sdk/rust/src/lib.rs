@@ -1,4 +1,4 @@
-//! Write contracts for Althing in Rust.
+//! Write contracts and actors for Althing in Rust. [`actor`] explains actors, this page contracts.
 //!
 //! A contract is a type with two functions: one runs instructions, the other answers queries. Its
 //! messages are enums; a variant is a method, its fields are the arguments (JSON on the wire).
@@ -58,9 +58,12 @@
 //! [`context::seed`], no files, no network, no threads. A hash map iterates in the same order on
 //! every node, but in no order that means anything: where order matters, use a `BTreeMap`.
 
+pub mod actor;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod bindings;
+#[cfg(any(target_arch = "wasm32", test))]
+mod compare;
 pub mod context;
 pub mod crypto;
 pub mod db;
@@ -72,12 +75,14 @@ pub mod log;
 mod memory;
 mod message;
 pub mod programs;
+mod schema;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
+pub use actor::{Actor, MigrateState};
 pub use error::{Error, Kind, Result};
 pub use message::{Reply, reply};
-pub use {serde, serde_json};
+pub use {schemars, serde, serde_json};
 
 /// A replicated program.
 pub trait Contract {
@@ -191,7 +196,7 @@ macro_rules! __guest {
 /// The export `apply`, for [`contract!`].
 #[doc(hidden)]
 pub fn __apply<C: Contract>(method: &str, args: &[u8]) -> Result<Vec<u8>, String> {
-    host::report_panics();
+    host::enter_contract();
     message::decode(method, args)
         .and_then(C::apply)
         .map(Reply::into_bytes)
@@ -201,7 +206,7 @@ pub fn __apply<C: Contract>(method: &str, args: &[u8]) -> Result<Vec<u8>, String
 /// The export `query`, for [`contract!`].
 #[doc(hidden)]
 pub fn __query<C: Contract>(method: &str, args: &[u8]) -> Result<Vec<u8>, String> {
-    host::report_panics();
+    host::enter_contract();
     message::decode(method, args)
         .and_then(C::query)
         .map(Reply::into_bytes)
@@ -211,6 +216,6 @@ pub fn __query<C: Contract>(method: &str, args: &[u8]) -> Result<Vec<u8>, String
 /// The export `migrate`, for [`contract!`].
 #[doc(hidden)]
 pub fn __migrate<C: Migrate>(from_version: &str) -> Result<(), String> {
-    host::report_panics();
+    host::enter_contract();
     C::migrate(from_version).map_err(Error::into_text)
 }

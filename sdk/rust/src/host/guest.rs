@@ -3,11 +3,15 @@
 use super::Page;
 use crate::{
     Error, Kind, Result,
-    bindings::althing::contract::{context, crypto, db, events, log as wit_log, programs, types},
+    bindings::{
+        actor::althing::actor::host as actor_host,
+        althing::contract::{context, crypto, db, events, log as wit_log, programs, types},
+    },
     context::Caller,
     db::{Deleted, Range},
     log::Level,
 };
+use std::cell::Cell;
 
 impl From<types::Error> for Error {
     fn from(error: types::Error) -> Self {
@@ -112,18 +116,47 @@ pub(crate) fn emit(topic: &str, data: &[u8]) -> Result<()> {
     Ok(events::emit(topic, data)?)
 }
 
+thread_local! {
+    /// Where lines go. Set by the export that runs, so that a component imports what its own world has,
+    /// and nothing of the other.
+    static LOG: Cell<fn(Level, &str)> = const { Cell::new(|_, _| {}) };
+}
+
 pub(crate) fn log(level: Level, text: &str) {
-    let level = match level {
-        Level::Debug => wit_log::Level::Debug,
-        Level::Info => wit_log::Level::Info,
-        Level::Warn => wit_log::Level::Warn,
-        Level::Error => wit_log::Level::Error,
-    };
-    wit_log::log(level, text);
+    LOG.get()(level, text);
+}
+
+/// A call of a contract begins.
+pub(crate) fn enter_contract() {
+    LOG.set(|level, text| {
+        let level = match level {
+            Level::Debug => wit_log::Level::Debug,
+            Level::Info => wit_log::Level::Info,
+            Level::Warn => wit_log::Level::Warn,
+            Level::Error => wit_log::Level::Error,
+        };
+        wit_log::log(level, text);
+    });
+    report_panics();
+}
+
+/// A call of an actor begins. Its lines have no levels.
+pub(crate) fn enter_actor() {
+    LOG.set(|_, text| log_line(text));
+    report_panics();
+}
+
+/// A line of an actor.
+pub(crate) fn log_line(text: &str) {
+    actor_host::log(text);
+}
+
+pub(crate) fn send(actor: &str, message: &str) {
+    actor_host::send(actor, message);
 }
 
 /// A panic ends the guest without a word otherwise.
-pub(crate) fn report_panics() {
+fn report_panics() {
     std::panic::set_hook(Box::new(|panic| log(Level::Error, &panic.to_string())));
 }
 

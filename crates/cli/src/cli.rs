@@ -2,9 +2,9 @@
 
 use crate::{
     commands::{
-        build, completions, deploy, explain, grant, ingest, init, inspect, invite, join, key, kv,
-        leave, lifecycle, log, members, new, ops, program, programs, repair, role, sign, snapshot,
-        status, test, token, up,
+        actor, build, completions, deploy, explain, grant, ingest, init, inspect, invite, join,
+        key, kv, leave, lifecycle, log, members, new, ops, program, programs, repair, role, sign,
+        snapshot, status, test, token, up,
     },
     context::{Context, Globals},
     exit::{self, Outcome, Stop},
@@ -22,6 +22,7 @@ Examples:
   althing kv put /notes/first hello       write a key
   althing new contract shop --lang python a project of your own: build, test, deploy it
   althing deploy counter.wasm             upload, stage and activate a program
+  althing actor spawn bank/alice ledger   an actor of a program that is deployed
   althing invite                          let another machine join the realm
   althing ingest /usr/share/doc           put a tree's file metadata into the realm";
 
@@ -60,6 +61,8 @@ enum Command {
     Rules(programs::Rules),
     Call(program::Call),
     Query(program::Query),
+    #[command(subcommand)]
+    Actor(actor::Command),
     Logs(program::Logs),
     #[command(subcommand)]
     Log(log::Command),
@@ -133,6 +136,7 @@ async fn run(cli: Cli) -> Outcome {
         Command::Rules(args) => programs::rules(&context, args).await,
         Command::Call(args) => program::call(&context, args).await,
         Command::Query(args) => program::query(&context, args).await,
+        Command::Actor(command) => actor::run(&context, command).await,
         Command::Logs(args) => program::logs(&context, args).await,
         Command::Log(command) => log::run(&context, command).await,
         Command::Explain(args) => explain::run(&context, args).await,
@@ -206,8 +210,14 @@ mod tests {
 
     #[test]
     fn every_command_says_what_it_does() {
+        /// As wide as help becomes.
+        const WIDTH: usize = 100;
         fn check(command: &clap::Command) {
             assert!(command.get_about().is_some(), "{} has no help", command.get_name());
+            let behind = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in behind.lines() {
+                assert!(line.chars().count() <= WIDTH, "would be broken: {line}");
+            }
             for argument in command.get_arguments() {
                 let name = argument.get_id();
                 assert!(argument.get_help().is_some(), "{} {name} has no help", command.get_name());

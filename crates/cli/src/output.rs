@@ -169,6 +169,11 @@ pub(crate) fn number(n: u64) -> String {
     shown
 }
 
+/// So many of something, whose plural ends in an s.
+pub(crate) fn counted(n: u64, what: &str) -> String {
+    format!("{} {what}{}", number(n), if n == 1 { "" } else { "s" })
+}
+
 /// A size in the unit that fits it.
 pub(crate) fn size(bytes: u64) -> String {
     indicatif::BinaryBytes(bytes).to_string()

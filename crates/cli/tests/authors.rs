@@ -1,4 +1,5 @@
-//! A contract's way from `althing new` to the version after the next, in each language.
+//! A contract's way from `althing new` to the version after the next, in each language; an actor's to
+//! its scenario.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, dead_code)]
 
 mod common;
@@ -10,12 +11,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A project of the template in `language`.
+/// A project of the template for contracts in `language`.
 fn project(user: &User, language: &str) -> PathBuf {
+    make(user, &["new", "contract", "my-book", "--lang", language])
+}
+
+fn make(user: &User, new: &[&str]) -> PathBuf {
     let dir = user.path("my-book");
-    let at = dir.to_str().unwrap();
-    let made = user.json(&["new", "contract", "my-book", "--lang", language, "--dir", at]);
-    assert_eq!((&made["name"], &made["language"]), (&json!("my-book"), &json!(language)));
+    let made = user.json(&[new, &["--dir", dir.to_str().unwrap()]].concat());
+    assert_eq!((&made["name"], &made["language"]), (&json!("my-book"), &json!(new[4])));
     // What cargo compiles of other crates is the same each time. One test at a time: it is one place
     // for what it makes of this crate too.
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guests/authors");
@@ -91,6 +95,37 @@ fn javascript() {
     check(&User::new(), "js", "app.js");
 }
 
+/// That a component comes of it is what the guests show, which are actors in Rust as well.
+#[test]
+fn actor_in_rust() {
+    let user = User::new();
+    let dir = make(&user, &["new", "actor", "my-book", "--lang", "rust"]);
+    let tested = user.json(&["test", "--unit", dir.to_str().unwrap()]);
+    assert_eq!(tested["unit"]["passed"], true, "{tested}");
+}
+
+/// Makes an actor, tests it, sees what it became, and what becomes of a scenario that is wrong.
+#[test]
+fn actor_in_python() {
+    let user = User::new();
+    let dir = user.path("my-book");
+    let at = dir.to_str().unwrap();
+    user.json(&["actor", "new", "my-book", "--lang", "python", "--dir", at]);
+    let tested = user.json(&["test", at]);
+    assert_eq!((&tested["passed"], &tested["unit"]["passed"]), (&json!(true), &json!(true)));
+    assert_eq!(tested["scenarios"][0]["passed"], true, "{tested}");
+    let component = dir.join("build/my-book.wasm");
+    let component = component.to_str().unwrap();
+    let inspected = user.json(&["inspect", component]);
+    assert_eq!((&inspected["accepted"], &inspected["kind"]), (&json!(true), &json!("actor")));
+
+    let scenario = dir.join("tests/scenario.yaml");
+    replace(&scenario, "violation: 11 is more", "violation: 12 is more");
+    let ran = user.run(&["actor", "test", scenario.to_str().unwrap(), component]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.out.contains("11 is more than the limit, which is 10"), "{ran:?}");
+}
+
 fn tests_that_fail_say_what_was_expected_and_what_came(user: &User, dir: &Path) {
     let at = dir.to_str().unwrap();
     replace(&dir.join("src/lib.rs"), "= 5", "= 280");
@@ -125,6 +160,7 @@ fn a_project_is_made_where_there_is_nothing() {
     assert_eq!(fs::read_dir(at).unwrap().count(), 1);
     assert_eq!(user.fails(&["new", "contract", "My Book", "--lang", "js"]).0, 2);
     assert_eq!(user.fails(&["new", "contract", "book", "--lang", "cobol"]).0, 2);
+    assert!(user.fails(&["new", "actor", "book", "--lang", "js"]).2.contains("JavaScript"));
 }
 
 #[test]

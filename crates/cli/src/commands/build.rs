@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 /// Build a project to a package that `althing deploy` takes
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Gives DIR/build/NAME.wasm and NAME.toml. What the compiler says goes to stderr. Tools that are missing
-are installed: system packages where that is possible, others into the directory of the environment
-variable ALTHING_TOOLS [default: althing/tools in the user's cache directory].
+Gives DIR/build/NAME.wasm and NAME.toml. What the compiler says goes to stderr. Tools that are
+missing are installed: system packages where that is possible, others into the directory of the
+environment variable ALTHING_TOOLS [default: althing/tools in the user's cache directory].
 
 Examples:
   althing build

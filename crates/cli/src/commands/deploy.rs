@@ -1,6 +1,6 @@
 //! `althing deploy` and `upgrade`: a package becomes what a program runs.
 
-use super::{number, prepare::prepare, rows, text};
+use super::{migration::follow, number, prepare::prepare, rows, text};
 use crate::{
     context::{Context, Remote},
     exit::Outcome,
@@ -8,6 +8,7 @@ use crate::{
     package::Package,
 };
 use althing_protocol::{Error, Result};
+use althing_sandbox::Kind;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -33,6 +34,10 @@ The keys of the program stay. A contract with a migration brings them to its own
 fails, the version that ran goes on, and nothing of the migration stays. What ran before is kept:
 althing rollback brings it back.
 
+Actors of a program are migrated first, all of them, while they wait; then the version runs, or is
+discarded for the sake of one whose state it cannot take. This command waits for that. The same
+component with another manifest runs at once.
+
 Examples:
   althing upgrade counter.wasm --dry-run
   althing upgrade counter.wasm --signature release/counter.sig")]
@@ -57,6 +62,9 @@ struct Files {
     /// Only check the package, and say what would happen
     #[arg(long)]
     dry_run: bool,
+    /// Do not wait until all actors of the program are migrated
+    #[arg(long)]
+    no_wait: bool,
 }
 
 impl Files {
@@ -64,12 +72,24 @@ impl Files {
         let (manifest, signature) = (self.manifest.as_deref(), self.signature.as_deref());
         Package::read(&self.file, manifest, self.program.as_deref(), signature)
     }
+
+    fn how(&self) -> How {
+        How { dry_run: self.dry_run, wait: !self.no_wait }
+    }
+}
+
+/// How far a deployment goes.
+#[derive(Clone, Copy)]
+struct How {
+    dry_run: bool,
+    wait: bool,
 }
 
 pub(crate) async fn deploy(context: &Context, args: Deploy) -> Outcome {
     let package = args.files.package()?;
     let remote = context.remote().await?;
-    let deployed = deploy_package(context, &remote, &package, args.files.dry_run).await?;
+    let own = find(&remote, &package).await?;
+    let deployed = bring(context, &remote, &package, own.as_ref(), args.files.how()).await?;
     context.out.show(&deployed, || {
         let hash = package.hash.to_string();
         let (program, hash) = (&package.program, short(&hash));
@@ -79,7 +99,11 @@ pub(crate) async fn deploy(context: &Context, args: Deploy) -> Outcome {
                 "{program}: would activate {hash}, {}",
                 output::size(package.image.len() as u64)
             ),
-            _ => format!("{program}: {hash} is active from entry {}", number(&deployed, "index")),
+            "upgrading" => goes_on(package.program.as_str(), &deployed),
+            _ => {
+                let entry = number(&deployed, "index");
+                format!("{program}: {hash} is active from entry {entry}{}", migrated(&deployed))
+            }
         }
     })
 }
@@ -95,7 +119,7 @@ pub(crate) async fn upgrade(context: &Context, args: Upgrade) -> Outcome {
         ))
         .into());
     };
-    let mut upgraded = bring(context, &remote, &package, Some(&own), args.files.dry_run).await?;
+    let mut upgraded = bring(context, &remote, &package, Some(&own), args.files.how()).await?;
     upgraded["from"] = match own.get("active") {
         Some(active) => {
             json!({ "image": text(active, "image"), "version": text(active, "version") })
@@ -115,11 +139,31 @@ pub(crate) async fn upgrade(context: &Context, args: Upgrade) -> Outcome {
                 "{program}: would go from {from} to {to}, {}",
                 output::size(package.image.len() as u64)
             ),
+            "upgrading" => goes_on(program.as_str(), &upgraded),
             _ => {
-                format!("{program}: {from} -> {to}, from entry {}", number(&upgraded, "index"))
+                let entry = number(&upgraded, "index");
+                format!("{program}: {from} -> {to}, from entry {entry}{}", migrated(&upgraded))
             }
         }
     })
+}
+
+/// What is said of an upgrade that nobody waits for.
+pub(super) fn goes_on(program: &str, document: &Value) -> String {
+    format!(
+        "{program}: migrated {} of {} actors; `althing programs {program}` says how it goes on",
+        output::number(number(document, "migrated")),
+        output::number(number(document, "actors"))
+    )
+}
+
+/// What is said of actors that were migrated, behind the rest.
+pub(super) fn migrated(document: &Value) -> String {
+    match number(document, "migrated") {
+        0 => String::new(),
+        1 => ", with its actor migrated".to_owned(),
+        actors => format!(", with its {} actors migrated", output::number(actors)),
+    }
 }
 
 /// A version and its image, for people.
@@ -138,7 +182,7 @@ pub(crate) async fn deploy_package(
     dry_run: bool,
 ) -> Result<Value> {
     let own = find(remote, package).await?;
-    bring(context, remote, package, own.as_ref(), dry_run).await
+    bring(context, remote, package, own.as_ref(), How { dry_run, wait: true }).await
 }
 
 /// The program as the realm has it.
@@ -153,7 +197,7 @@ async fn bring(
     remote: &Remote,
     package: &Package,
     own: Option<&Value>,
-    dry_run: bool,
+    how: How,
 ) -> Result<Value> {
     let (program, hash) = (package.program.as_str(), package.hash.to_string());
     let version = &package.manifest.version;
@@ -162,7 +206,7 @@ async fn bring(
     if at("active").is_some() {
         return Ok(state("unchanged"));
     }
-    if dry_run {
+    if how.dry_run {
         return Ok(state("checked"));
     }
     let signer = package.signature.as_ref().map(|signature| signature.publisher.clone());
@@ -182,7 +226,11 @@ async fn bring(
     let input = json!({ "program": program, "image": hash });
     let output = remote.call("action:program.activate.v1", input).await?;
     let mut activated = state("activated");
-    activated["index"] = number(&output, "index").into();
+    let index = number(&output, "index");
+    activated["index"] = index.into();
+    if althing_sandbox::report(&package.image).kind == Some(Kind::Actor) {
+        follow(context, remote, &mut activated, (program, &hash, index), how.wait).await?;
+    }
     Ok(activated)
 }
 

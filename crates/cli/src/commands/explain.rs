@@ -54,10 +54,19 @@ fn page(told: &Value) -> String {
         lines.push(String::new());
         self::instruction(&mut lines, instruction);
     }
+    let deliveries = rows(told, "deliveries");
+    if !deliveries.is_empty() {
+        lines.extend(["".to_owned(), "delivered to actors".to_owned()]);
+        lines.extend(deliveries.iter().map(delivery));
+    }
     let logs = rows(told, "logs");
     if !logs.is_empty() {
         lines.extend(["".to_owned(), "logged".to_owned()]);
-        let of = |line: &Value| (text(line, "program"), text(line, "level"), text(line, "text"));
+        let who = |line: &Value| match text(line, "actor") {
+            none if none.is_empty() => text(line, "program"),
+            actor => actor,
+        };
+        let of = |line: &Value| (who(line), text(line, "level"), text(line, "text"));
         lines.extend(
             logs.iter().map(of).map(|(program, level, line)| {
                 format!("  {program}  {level:5}  {}", printable(&line))
@@ -106,6 +115,25 @@ fn instruction(lines: &mut Vec<String>, told: &Value) {
     let dropped = number(told, "writes_dropped");
     section(lines, "changed", rows(told, "writes"), dropped, change);
     outcome(lines, &told["outcome"]);
+}
+
+/// What became of a message, on a line.
+fn delivery(told: &Value) -> String {
+    let actor = text(told, "actor");
+    let Some(step) = told.get("step") else {
+        return format!("  {actor}  not delivered: {}", failed(&told["failure"]));
+    };
+    let message = preview(text(step, "message").as_bytes(), WIDTH);
+    let became = match step.get("failure").or_else(|| told.get("failure")) {
+        Some(failure) => failed(failure),
+        None => format!("ok, sent {}", rows(step, "sends").len()),
+    };
+    let fuel = output::number(number(step, "fuel"));
+    format!("  {actor}  step {}  {message}  fuel {fuel}  {became}", number(step, "step"))
+}
+
+fn failed(failure: &Value) -> String {
+    format!("{}: {}", text(failure, "kind"), printable(&text(failure, "message")))
 }
 
 fn section(
@@ -214,6 +242,10 @@ mod tests {
     fn told(agrees: bool) -> Value {
         json!({
             "index": 7, "replayed_from": 3, "agrees": agrees, "writes_digest": "ab".repeat(32),
+            "deliveries": [
+                {"actor": "bank/bob", "step": {"step": 4, "message": {"n": 1}, "fuel": 12}},
+                {"actor": "nobody", "failure": {"kind": "not-found", "message": "does not exist"}},
+            ],
             "instructions": [{
                 "author": "cd".repeat(32), "session": 1, "sequence": 2, "ran": true,
                 "program": "shop", "method": "buy", "args": {"n": 1},
@@ -248,6 +280,8 @@ mod tests {
             "    and 4 more",
             "    bank \"k\": nothing -> base64 /w== (1)",
             "  event    bank  paid  5",
+            "  bank/bob  step 4  {\"n\":1}  fuel 12  ok, sent 0",
+            "  nobody  not delivered: not-found: does not exist",
             "the result is the one that the node recorded",
         ] {
             assert!(page.contains(line), "{line} in\n{page}");

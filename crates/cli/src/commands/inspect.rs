@@ -7,7 +7,7 @@ use crate::{
     values::file_error,
 };
 use althing_protocol::{Hash, Result, limits};
-use althing_sandbox::{Import, Kind, Report};
+use althing_sandbox::{Import, Report};
 use serde_json::{Value, json};
 use std::{
     fs::File,
@@ -58,7 +58,7 @@ pub(super) fn document(report: &Report, hash: &Hash) -> Value {
     let imports = report.imports.iter();
     let imports = imports.map(|i| json!({ "name": i.name, "offered": i.offered }));
     json!({
-        "kind": report.kind.map(kind),
+        "kind": report.kind.map(|kind| kind.to_string()),
         "hash": hash.to_string(),
         "bytes": report.bytes,
         "imports": imports.collect::<Vec<_>>(),
@@ -80,7 +80,7 @@ pub(super) fn document(report: &Report, hash: &Hash) -> Value {
 pub(super) fn summary(report: &Report, hash: &Hash) -> Vec<(&'static str, String)> {
     let count = |n: u32| output::number(n.into());
     let mut pairs = vec![
-        ("kind", report.kind.map_or("none that a realm runs", kind).to_owned()),
+        ("kind", report.kind.map_or("none that a realm runs".to_owned(), |kind| kind.to_string())),
         ("hash", hash.to_string()),
         ("size", output::size(report.bytes)),
         ("code", format!("{} functions, core modules {}", count(report.functions), report.modules)),
@@ -103,6 +103,9 @@ pub(super) fn summary(report: &Report, hash: &Hash) -> Vec<(&'static str, String
     }
     pairs.push(("imports", listed(imports)));
     pairs.push(("exports", listed(report.exports.clone())));
+    if report.kind.is_some() {
+        pairs.push(("optional exports", listed(report.optional_exports.clone())));
+    }
     pairs
 }
 
@@ -122,10 +125,4 @@ fn named(import: &Import) -> String {
 
 fn listed(names: Vec<String>) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-}
-
-fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Contract => "contract",
-    }
 }

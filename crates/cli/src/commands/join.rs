@@ -17,9 +17,9 @@ const POLL: Duration = Duration::from_millis(100);
 The token is what `althing invite` printed on a member. It is a secret, and other users of this
 machine see the arguments of commands: @FILE or - keep it from them.
 
-The data directory gets a key of its own and the settings given here; later, `althing up` starts the
-node. Cut short, the same command goes on. Without --peers the node listens to nobody, and is a member
-over the connections that it makes.
+The data directory gets a key of its own and the settings given here; later, `althing up` starts
+the node. Cut short, the same command goes on. Without --peers the node listens to nobody, and is
+a member over the connections that it makes.
 
 Examples:
   althing join @token --peers 192.168.1.8:3001

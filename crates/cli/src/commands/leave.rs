@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 /// End the membership of the node of this machine
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The node signs that itself; its realm stops on this machine, and its data directory is of no more use.
-The machine can be invited again; it joins with an empty data directory, as another member. For a
-machine that is gone there is `althing remove MEMBER`, on another one.
+The node signs that itself; its realm stops on this machine, and its data directory is of no more
+use. The machine can be invited again; it joins with an empty data directory, as another member.
+For a machine that is gone there is `althing remove MEMBER`, on another one.
 
 Examples:
   althing leave --dry-run

@@ -2,8 +2,10 @@
 
 use super::{
     confirm,
-    deploy::named,
-    members, number,
+    deploy::{goes_on, migrated, named},
+    members,
+    migration::follow,
+    number,
     programs::{find, find_counted, keys, state},
     rows, text,
 };
@@ -19,8 +21,9 @@ use serde_json::{Value, json};
 /// Run a version of a program again that ran before
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without --to it is the version that ran before the one that runs now. What runs now is kept, so the
-same command goes forward again.
+Without --to it is the version that ran before the one that runs now. What runs now is kept, so
+the same command goes forward again. Actors of the program are migrated to it, like with an
+upgrade; to put the state of one of them back, althing actor rollback.
 
 Examples:
   althing rollback counter
@@ -35,6 +38,9 @@ pub(crate) struct Rollback {
     /// Only say what would happen
     #[arg(long)]
     dry_run: bool,
+    /// Do not wait until all actors of the program are migrated
+    #[arg(long)]
+    no_wait: bool,
 }
 
 /// Let a program refuse calls and queries; its keys stay
@@ -91,7 +97,13 @@ pub(crate) async fn rollback(context: &Context, args: Rollback) -> Outcome {
     if !args.dry_run {
         let input = json!({ "program": args.program, "image": text(target, "image") });
         let output = remote.call("action:program.rollback.v1", input).await?;
-        document["index"] = number(&output, "index").into();
+        let index = number(&output, "index");
+        document["index"] = index.into();
+        if text(target, "kind") == "actor" {
+            let image = text(target, "image");
+            let upgrade = (args.program.as_str(), image.as_str(), index);
+            follow(context, &remote, &mut document, upgrade, !args.no_wait).await?;
+        }
     }
     context.out.show(&document, || {
         let name = |info: &Value| named(&text(info, "version"), &text(info, "image"));
@@ -99,8 +111,10 @@ pub(crate) async fn rollback(context: &Context, args: Rollback) -> Outcome {
         let (program, to) = (&args.program, name(target));
         match args.dry_run {
             true => format!("{program}: would go back from {from} to {to}"),
+            false if text(&document, "state") == "upgrading" => goes_on(program, &document),
             false => {
-                format!("{program}: {from} -> {to}, from entry {}", number(&document, "index"))
+                let entry = number(&document, "index");
+                format!("{program}: {from} -> {to}, from entry {entry}{}", migrated(&document))
             }
         }
     })
@@ -166,22 +180,33 @@ async fn remove_program(context: &Context, args: Remove) -> Outcome {
     let images = ["active", "staged"].iter().filter(|which| program.get(which).is_some()).count()
         + rows(&program, "versions").len();
     let what = format!(
-        "program {name} with {} keys and {images} image{}",
+        "program {name} with {} keys and {}",
         keys(&program),
-        if images == 1 { "" } else { "s" }
+        output::counted(images as u64, "image")
     );
-    let may = program.get("disabled").is_some();
+    let told = remote.call("query:actor.upgrade.v1", json!({ "program": name })).await?;
+    let actors = number(&told, "actors");
+    let is_disabled = program.get("disabled").is_some();
     if args.dry_run {
         let document = json!({
             "program": name, "dry_run": true, "keys": number(&program, "keys"),
             "keys_more": program.get("keys_more"), "images": images, "state": state(&program),
+            "actors": actors,
         });
-        return context.out.show(&document, || match may {
-            true => format!("would delete {what}"),
-            false => format!("would delete {what}, once it is disabled: althing disable {name}"),
+        return context.out.show(&document, || {
+            let mut told = format!("would delete {what}");
+            if !is_disabled {
+                told += &format!(", once it is disabled: althing disable {name}");
+            }
+            if actors > 0 {
+                let actors = output::counted(actors, "actor");
+                told += &format!(", once its {actors} are removed: althing actor list {name}");
+            }
+            told
         });
     }
-    // A program that runs is refused by the realm, which says what to do: nobody need be asked.
+    let may = is_disabled && actors == 0;
+    // What the realm refuses, it says what to do about: nobody need be asked.
     if may && !args.yes {
         confirm(&format!("Delete {what}?"), "--yes")?;
     }

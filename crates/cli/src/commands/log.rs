@@ -113,7 +113,7 @@ async fn show(context: &Context, args: Show) -> Outcome {
 fn line(entry: &Value) -> String {
     let instructions = rows(entry, "instructions");
     let mut said = match instructions {
-        [] => text(entry, "kind"),
+        [] => format!("{}  {}", text(entry, "kind"), emitted(entry)).trim_end().to_owned(),
         _ => format!("{}  {}", short(&text(entry, "author")), calls(instructions)),
     };
     let failed =
@@ -127,6 +127,12 @@ fn line(entry: &Value) -> String {
 
 fn time(entry: &Value) -> String {
     entry.get("timestamp_us").and_then(Value::as_u64).map(output::time).unwrap_or_default()
+}
+
+/// Topics of what an entry without instructions emitted: a tick, at the end of an upgrade.
+fn emitted(entry: &Value) -> String {
+    let topic = |event: &Value| format!("{}/{}", text(event, "program"), text(event, "topic"));
+    rows(&entry["outcome"], "events").iter().map(topic).collect::<Vec<_>>().join(", ")
 }
 
 /// What is called: neighbours that are alike are counted.
@@ -159,6 +165,9 @@ fn page(entry: &Value) -> String {
         if entry.get(field).is_some() {
             pairs.push((field, text(entry, field)));
         }
+    }
+    if entry.get("outcome").is_some() {
+        pairs.push(("emitted", emitted(entry)));
     }
     if let Some(checkpoint) = entry.get("checkpoint").and_then(Value::as_object) {
         let values = checkpoint.iter().map(|(name, value)| (name.as_str(), super::shown(value)));
@@ -249,6 +258,17 @@ mod tests {
         let line = line(&entry());
         assert!(line.contains("sys/put x2") && line.contains("(denied: put: no"), "{line}");
         assert!(line.contains("1970-01-01") && line.contains("abababababab "), "{line}");
+    }
+
+    #[test]
+    fn a_tick_says_what_it_emitted() {
+        let event = json!({ "program": "sys", "topic": "program.activated", "data_text": "p" });
+        let mut tick = json!({ "index": 7, "term": 1, "kind": "tick", "timestamp_us": 1_500_000 });
+        assert!(line(&tick).ends_with("  tick"), "{}", line(&tick));
+        tick["outcome"] = json!({ "index": 7, "ok": true, "fuel": 5, "events": [event] });
+        for told in [line(&tick), page(&tick)] {
+            assert!(told.contains("sys/program.activated"), "{told}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The commands, a file per group: their flags, the operations they call, how people see the answer.
 
+pub(crate) mod actor;
 pub(crate) mod build;
 pub(crate) mod completions;
 pub(crate) mod deploy;
@@ -16,6 +17,7 @@ pub(crate) mod leave;
 pub(crate) mod lifecycle;
 pub(crate) mod log;
 pub(crate) mod members;
+mod migration;
 pub(crate) mod new;
 pub(crate) mod ops;
 mod prepare;

@@ -2,12 +2,12 @@
 
 use super::{number, rows, shown, text};
 use crate::{
-    context::Context,
+    context::{Context, Remote},
     exit::Outcome,
     output::{self, fields},
     values::{self, Source},
 };
-use althing_protocol::{Error, Result, limits};
+use althing_protocol::{Error, Kind, ProgramId, Result, limits};
 use data_encoding::BASE64;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -47,11 +47,19 @@ struct Method {
     raw: bool,
 }
 
-/// Show what a program logged on this node
+/// Show what a program or an actor logged on this node
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A node keeps the last 1,000 lines of each program, since it started: those of all its actors
+together.
+
+Examples:
+  althing logs counter --follow
+  althing logs bank/alice")]
 pub(crate) struct Logs {
-    /// The program
-    program: String,
+    /// A program, or the id of an actor
+    #[arg(value_name = "PROGRAM|ACTOR")]
+    of: String,
     /// Wait for more
     #[arg(short, long)]
     follow: bool,
@@ -117,17 +125,21 @@ pub(crate) async fn logs(context: &Context, args: Logs) -> Outcome {
     /// As many as a node keeps.
     const LINES_MAX: u64 = 1_000;
     let remote = context.remote().await?;
-    let mut input = json!({ "program": args.program, "limit": LINES_MAX });
+    let (operation, field) = logged_by(&remote, &args.of).await?;
+    let mut input = json!({ field: args.of, "limit": LINES_MAX });
     let mut wanted = args.lines;
     loop {
-        let output = remote.call("query:program.logs.v1", input.clone()).await?;
+        let output = remote.call(operation, input.clone()).await?;
         let lines = rows(&output, "lines");
         for line in &lines[lines.len().saturating_sub(wanted)..] {
             context.out.item(line, || {
+                // The lines of one actor need not all say that they are.
+                let actor = line.get("actor").and_then(Value::as_str).filter(|id| **id != args.of);
                 format!(
-                    "{:>8}  {:5}  {}",
+                    "{:>8}  {:5}  {}{}",
                     number(line, "index"),
                     text(line, "level"),
+                    actor.map(|id| format!("{id}: ")).unwrap_or_default(),
                     output::printable(&text(line, "text"))
                 )
             })?;
@@ -140,5 +152,19 @@ pub(crate) async fn logs(context: &Context, args: Logs) -> Outcome {
         }
         wanted = usize::MAX;
         tokio::time::sleep(POLL).await;
+    }
+}
+
+/// The operation that reads what `name` logged, and its field for the name. A program comes before an
+/// actor of the same name.
+async fn logged_by(remote: &Remote, name: &str) -> Result<(&'static str, &'static str)> {
+    const ACTOR: (&str, &str) = ("query:actor.logs.v1", "actor");
+    if ProgramId::new(name).is_err() {
+        return Ok(ACTOR);
+    }
+    match remote.call("query:program.show.v1", json!({ "program": name })).await {
+        Err(error) if error.kind == Kind::NotFound => Ok(ACTOR),
+        // Who may read the log of a program need not see which programs there are.
+        Ok(_) | Err(_) => Ok(("query:program.logs.v1", "program")),
     }
 }

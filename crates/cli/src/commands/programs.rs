@@ -1,6 +1,6 @@
 //! `althing programs` and `rules`: which programs there are, and who manages them.
 
-use super::{number, rows, text};
+use super::{deploy::named, number, rows, text};
 use crate::{
     context::{Context, Remote},
     exit::Outcome,
@@ -67,7 +67,12 @@ pub(super) async fn find_counted(remote: &Remote, program: &str) -> Result<Value
 pub(crate) async fn programs(context: &Context, args: Programs) -> Outcome {
     let remote = context.remote().await?;
     if let Some(program) = args.program {
-        let output = find_counted(&remote, &program).await?;
+        let mut output = find_counted(&remote, &program).await?;
+        let kind = output.pointer("/active/kind").or(output.pointer("/staged/kind"));
+        if kind.and_then(Value::as_str) == Some("actor") {
+            let input = json!({ "program": program });
+            output["actors"] = remote.call("query:actor.upgrade.v1", input).await?;
+        }
         return context.out.show(&output, || shown(&output));
     }
     let output = remote.call("query:program.list.v1", json!({})).await?;
@@ -79,6 +84,7 @@ pub(crate) async fn programs(context: &Context, args: Programs) -> Outcome {
             };
             vec![
                 text(program, "program"),
+                of(active.or(staged), "kind"),
                 of(active.or(staged), "version"),
                 short(&of(active, "image")).to_owned(),
                 short(&of(staged, "image")).to_owned(),
@@ -86,7 +92,7 @@ pub(crate) async fn programs(context: &Context, args: Programs) -> Outcome {
                 of(active.or(staged), "description"),
             ]
         };
-        let titles = ["PROGRAM", "VERSION", "ACTIVE", "STAGED", "STATE", "DESCRIPTION"];
+        let titles = ["PROGRAM", "KIND", "VERSION", "ACTIVE", "STAGED", "STATE", "DESCRIPTION"];
         table(
             &titles,
             rows(&output, "programs").iter().map(row),
@@ -126,7 +132,10 @@ fn shown(program: &Value) -> String {
     };
     let mut pairs = vec![("program", text(program, "program")), ("state", state)];
     pairs.extend(managers(program));
-    pairs.push(("keys", keys(program)));
+    match program.get("actors") {
+        Some(told) => pairs.extend(actors(told)),
+        None => pairs.push(("keys", keys(program))),
+    }
     let image = |which: &str, info: &Value| {
         let entry = |field: &str| match number(info, field) {
             0 => String::new(),
@@ -146,6 +155,33 @@ fn shown(program: &Value) -> String {
     let kept = rows(program, "versions").iter().map(|info| image("kept", info));
     let titles = ["IMAGE", "VERSION", "HASH", "STAGED", "ACTIVATED", "SIGNED BY"];
     format!("{}\n\n{}", fields(&pairs), table(&titles, own.chain(kept), "no images"))
+}
+
+/// How many actors there are, and how they are with the versions of their program.
+fn actors(told: &Value) -> Vec<(&'static str, String)> {
+    let all = output::number(number(told, "actors"));
+    let mut pairs = vec![("actors", all.clone())];
+    if let Some(upgrade) = told.get("upgrade") {
+        let to = named(&text(upgrade, "version"), &text(upgrade, "image"));
+        let migrated = output::number(number(upgrade, "migrated"));
+        pairs.push(("upgrade", format!("to {to}: migrated {migrated} of {all}")));
+    }
+    if let Some(last) = told.get("last") {
+        let (image, entry) = (text(last, "image"), number(last, "index"));
+        let image = short(&image);
+        let ended = match last.get("failure") {
+            Some(failure) => format!(
+                "to {image}: discarded in entry {entry}, {}: {}",
+                text(last, "actor"),
+                text(failure, "message")
+            ),
+            None => {
+                format!("to {image}: done in entry {entry}, {} migrated", number(last, "migrated"))
+            }
+        };
+        pairs.push(("last upgrade", ended));
+    }
+    pairs
 }
 
 fn managers(program: &Value) -> Vec<(&'static str, String)> {

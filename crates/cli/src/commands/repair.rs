@@ -14,8 +14,9 @@ use serde_json::json;
 /// Give a stopped node whose state is damaged, or differs, the state of another member
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The node stays the member that it is: its log is kept and goes on behind that state. What was there is
-moved aside. Whether the members that hold the same entries agree on the state is asked first.
+The node stays the member that it is: its log is kept and goes on behind that state. What was
+there is moved aside. Whether the members that hold the same entries agree on the state is asked
+first.
 
 A node whose log is damaged or lost cannot come back as the member that it was; the command says so,
 and how it joins anew.

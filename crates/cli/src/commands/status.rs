@@ -51,6 +51,17 @@ fn shown(status: &Value) -> String {
             },
         ),
     ];
+    if let Some(actors) = status.get("actors").filter(|actors| number(actors, "total") > 0) {
+        let count = |name| output::number(number(actors, name));
+        let told = format!(
+            "{}; {} messages wait, {} dead letters, {} timers",
+            count("total"),
+            count("waiting"),
+            count("letters"),
+            count("timers")
+        );
+        pairs.push(("actors", told));
+    }
     for (title, name) in [("WAITS FOR", "waits_for"), ("STOPPED", "stopped")] {
         if status.get(name).is_some_and(Value::is_string) {
             pairs.insert(0, (title, text(status, name)));

@@ -6,7 +6,7 @@ use crate::{
     exit::{Outcome, Stop},
     output,
     package::Package,
-    scenario::{self, Report, Scenario},
+    scenario::{self, Report, Scenario, actors},
 };
 use althing_packaging::Project;
 use althing_protocol::{Error, Kind, Result};
@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "\
 Runs the unit tests of the project's language, builds the package, and runs each scenario, a file
 tests/*.toml, against a node in a temporary directory. Of a step that goes wrong it shows what was
-expected, what came, and what the program logged. The exit code is 1 when a test fails.
+expected, what came, and what the program logged. The exit code is 1 when a test fails. Scenarios of
+actors are tests/*.yaml: see althing actor test --help.
 
 A scenario:
   signers = [\"ada\"]                     # names of keys; {ada} in any text is the public key
@@ -50,7 +51,10 @@ pub(crate) struct Args {
 pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
     let project = Project::open(&args.dir)?;
     // A mistake in them should not cost a build first.
-    let scenarios = Scenario::read_all(project.dir())?;
+    let (scenarios, of_actors) = match args.unit {
+        true => (Vec::new(), Vec::new()),
+        false => (Scenario::read_all(project.dir())?, actors::Scenario::read_all(project.dir())?),
+    };
     let unit = unit(&project).await?;
     let mut reports = Vec::new();
     if unit.is_none() && !args.unit {
@@ -60,6 +64,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
             eprintln!("playing {}", here(&scenario.path));
             reports.push(scenario::run(context, scenario, &package, &out(&project)).await?);
         }
+        reports.extend(play(package, of_actors).await?);
     }
     let passed = unit.is_none() && reports.iter().all(|report| report.passed);
     let document = json!({
@@ -68,7 +73,24 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
         "scenarios": reports,
     });
     context.out.show(&document, || shown(&project, unit.as_deref(), &reports))?;
+    verdict(passed)
+}
+
+/// How a command ends that tests.
+pub(super) fn verdict(passed: bool) -> Outcome {
     if passed { Ok(()) } else { Err(Stop::Refuted) }
+}
+
+/// Plays the scenarios of an actor.
+async fn play(package: Package, scenarios: Vec<actors::Scenario>) -> Result<Vec<Report>> {
+    if scenarios.is_empty() {
+        return Ok(Vec::new());
+    }
+    blocking(move || {
+        let cast = actors::Cast::load(&package)?;
+        scenarios.iter().map(|scenario| actors::run(scenario, &cast)).collect()
+    })
+    .await
 }
 
 /// Runs the unit tests; what they say goes to stderr. Why they failed, if they did.
@@ -86,6 +108,13 @@ fn shown(project: &Project, unit: Option<&str>, reports: &[Report]) -> String {
         None => format!("{}: unit tests passed", project.name()),
         Some(error) => format!("{}: unit tests FAILED: {error}", project.name()),
     }];
+    lines.extend(played(reports));
+    lines.join("\n")
+}
+
+/// How scenarios went, for people.
+pub(super) fn played(reports: &[Report]) -> Vec<String> {
+    let mut lines = Vec::new();
     for report in reports {
         let passed = report.steps.iter().filter(|step| step.passed).count();
         let verdict = if report.passed { "passed" } else { "FAILED" };
@@ -101,5 +130,5 @@ fn shown(project: &Project, unit: Option<&str>, reports: &[Report]) -> String {
             }
         }
     }
-    lines.join("\n")
+    lines
 }

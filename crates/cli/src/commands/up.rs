@@ -22,7 +22,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// Run the node of this machine until it is told to stop; makes the realm the first time
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-What is set here when the realm is made is kept in DATA/config/host.toml; later it holds for one run.
+What is set here when the realm is made is kept in DATA/config/host.toml; later it holds for one
+run.
 
 Examples:
   althing up

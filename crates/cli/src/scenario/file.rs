@@ -87,19 +87,7 @@ impl Scenario {
     /// # Errors
     /// As [`Scenario::read`].
     pub(crate) fn read_all(project: &Path) -> Result<Vec<Self>> {
-        let dir = project.join("tests");
-        let mut files = Vec::new();
-        match fs::read_dir(&dir) {
-            Ok(entries) => {
-                for entry in entries {
-                    files.push(entry.map_err(|e| file_error(&dir, &e))?.path());
-                }
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-            Err(e) => return Err(file_error(&dir, &e)),
-        }
-        files.retain(|file| file.extension().is_some_and(|ending| ending == "toml"));
-        files.sort();
+        let files = super::files(&project.join("tests"), &["toml"])?;
         files.iter().map(|file| Self::read(file)).collect()
     }
 

@@ -27,3 +27,4 @@ mod network;
 mod restarted;
 mod severed;
 mod stopped;
+mod transfers;

@@ -46,7 +46,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
         if language == "Rust" {
             rows.extend(fresh(&engine, &guest, rounds)?);
         }
-        rows.extend(guest.starts());
+        rows.extend(guest.starts('i', language));
     }
     rows.extend(native(&mut world, bench.count(50_000, 200))?);
     rows.extend(transfers(bench, &mut world)?);
@@ -55,7 +55,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
 }
 
 /// A component, and how long it took to become an image.
-struct Guest {
+pub(crate) struct Guest {
     name: &'static str,
     language: &'static str,
     wasm: Vec<u8>,
@@ -67,8 +67,8 @@ struct Guest {
 }
 
 impl Guest {
-    fn load(bench: &Bench, name: &'static str, language: &'static str) -> Result<Self> {
-        say(format_args!("i: {name}"));
+    pub(crate) fn load(bench: &Bench, name: &'static str, language: &'static str) -> Result<Self> {
+        say(format_args!("   {name}"));
         let path = bench.guest(name);
         let wasm = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
         let hash = Hash::of(&wasm);
@@ -99,16 +99,21 @@ impl Guest {
         Ok(row(&format!("counter call, {}", self.language), &times, &fuel).limit(limit))
     }
 
-    fn starts(&self) -> [Row; 2] {
-        let what = |how: &str| format!("{how}, {}", self.language);
+    pub(crate) fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// How long it takes until it runs; `who` it is, for the table.
+    pub(crate) fn starts(&self, letter: char, who: &str) -> [Row; 2] {
+        let what = |how: &str| format!("{how}, {who}");
         let size = mebibytes(self.wasm.len() as u64);
         let cached = Duration::from_nanos(self.cached_in.value_at_quantile(0.5));
         let worst = Duration::from_nanos(self.cached_in.value_at_quantile(0.99));
         let (measured, max) = (cached.as_secs_f64(), CACHED_START_MAX.as_secs_f64());
         [
-            Row::new('i', what("deploy: check, meter, compile"), time(self.deployed_in))
+            Row::new(letter, what("deploy: check, meter, compile"), time(self.deployed_in))
                 .goes(format!("component of {size}")),
-            Row::new('i', what("start from the cache"), time(cached))
+            Row::new(letter, what("start from the cache"), time(cached))
                 .times(cached, worst)
                 .limit(Limit::at_most(time(CACHED_START_MAX), measured, max)),
         ]

@@ -12,8 +12,10 @@
 //!   etcd       h  the same writes against another consensus store
 //!   contracts  i  calls in each language, and how long an image takes until it runs
 //!   cluster    j  three nodes: writes, reads, a leader that is killed, a node that was away
+//!   actors     k  messages to actors, in the sandbox, the machine and a node
 //! ```
 
+mod actors;
 mod cluster;
 mod contracts;
 mod etcd;
@@ -47,7 +49,7 @@ const CLIENTS_FEW: [usize; 3] = [1, 4, 16];
 const GLIMPSE: f64 = 0.05;
 
 /// Letters and names of the sections.
-const SECTIONS: [(char, &str); 10] = [
+const SECTIONS: [(char, &str); 11] = [
     ('a', "raw"),
     ('b', "puts"),
     ('c', "calls"),
@@ -58,6 +60,7 @@ const SECTIONS: [(char, &str); 10] = [
     ('h', "etcd"),
     ('i', "contracts"),
     ('j', "cluster"),
+    ('k', "actors"),
 ];
 
 /// Measures Althing and prints one table.
@@ -65,7 +68,7 @@ const SECTIONS: [(char, &str); 10] = [
 #[command(name = "cargo xtask bench --", version, about)]
 struct Args {
     /// The sections to run, by name or as letters like `abh`: raw, puts, calls, inside, ingest,
-    /// restart, memory, etcd, contracts, cluster [default: all]
+    /// restart, memory, etcd, contracts, cluster, actors [default: all]
     #[arg(hide_default_value = true)]
     sections: Vec<String>,
     /// Everything at a tenth of its size: to look at, not to compare
@@ -163,7 +166,7 @@ fn run(args: &Args) -> Result<()> {
     };
     // What others are compared with comes first; the table is in the order of the letters.
     type Section = fn(&mut Bench) -> Result<()>;
-    let order: [(&str, Section); 9] = [
+    let order: [(&str, Section); 10] = [
         ("a", raw::run),
         ("h", etcd::run),
         ("b", writes::puts),
@@ -174,6 +177,7 @@ fn run(args: &Args) -> Result<()> {
         // Both look at the same long history.
         ("fg", restart::run),
         ("j", cluster::run),
+        ("k", actors::run),
     ];
     for (letters, section) in order {
         if letters.chars().any(|letter| sections.contains(letter)) {

@@ -1,7 +1,7 @@
-;; What every guest of the corpus has besides its own functions. It is not a module of its own:
-;; imports, this, and the guest's text become one.
+;; What every guest of the corpus has besides its own functions, with prelude-contract.wat or
+;; prelude-actor.wat. It is not a module of its own: imports, these, and the guest's text become one.
 ;;
-;; 16 to 28    what `apply` and `query` return
+;; 16 to 28    what exported functions return
 ;; 64 to 128   $ret: what imports return
 ;; 1,024       and more: the guest's own, up to
 ;; 65,536      $out: what the guest says
@@ -44,15 +44,6 @@
   (i32.store (i32.const 32) (local.get $value))
   (call $say (i32.const 32) (i32.const 4)))
 
-;; What a call returns: an error when $failed is 1, and what was said.
-(func $return (param $failed i32) (result i32)
-  (i32.store8 (i32.const 16) (local.get $failed))
-  (i32.store (i32.const 20) (global.get $out))
-  (i32.store (i32.const 24) (global.get $said))
-  (i32.const 16))
-(func $done (result i32) (call $return (i32.const 0)))
-(func $failed (result i32) (call $return (i32.const 1)))
-
 ;; The decimal number at $at.
 (func $number (param $at i32) (param $bytes i32) (result i32)
   (local $value i32)
@@ -65,8 +56,3 @@
         (local.set $bytes (i32.sub (local.get $bytes) (i32.const 1)))
         (br $next))))
   (local.get $value))
-
-(func (export "apply") (param i32 i32 i32 i32) (result i32)
-  (call $run (local.get 0) (local.get 1) (local.get 2) (local.get 3)))
-(func (export "query") (param i32 i32 i32 i32) (result i32)
-  (call $run (local.get 0) (local.get 1) (local.get 2) (local.get 3)))

@@ -49,53 +49,86 @@ impl Guest {
     }
 }
 
-/// Imports by the names that texts use. Only those that a text names are imported.
-const IMPORTS: &[(&str, &str, &str, &str)] = &[
-    ("$get", "db", "get", "(param i32 i32 i32)"),
-    ("$put", "db", "put", "(param i32 i32 i32 i32 i32)"),
-    ("$delete", "db", "delete", "(param i32 i32 i32)"),
-    ("$scan", "db", "scan", "(param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)"),
-    ("$delete_prefix", "db", "delete-prefix", "(param i32 i32 i32 i32)"),
-    ("$caller", "context", "caller", "(param i32)"),
-    ("$author", "context", "author", "(param i32)"),
-    ("$index", "context", "index", "(result i64)"),
-    ("$timestamp", "context", "timestamp-us", "(result i64)"),
-    ("$seed", "context", "seed", "(param i32)"),
-    ("$program", "context", "program", "(param i32)"),
-    ("$emit", "events", "emit", "(param i32 i32 i32 i32 i32)"),
-    ("$log", "log", "log", "(param i32 i32 i32)"),
-    ("$hash", "crypto", "hash", "(param i32 i32 i32 i32)"),
-    ("$verify", "crypto", "verify-signature", "(param i32 i32 i32 i32 i32 i32) (result i32)"),
-    ("$call_program", "programs", "call", "(param i32 i32 i32 i32 i32 i32 i32)"),
-    ("$query_program", "programs", "query", "(param i32 i32 i32 i32 i32 i32 i32)"),
-];
+/// Imports by the names that texts use: interface, function, and signature. Only those that a text
+/// names are imported.
+type Imports = &'static [(&'static str, &'static str, &'static str, &'static str)];
+
+/// What texts of one kind become components with.
+struct Shape {
+    /// The package of its worlds, in `wit`.
+    package: &'static str,
+    world: &'static str,
+    migrating_world: &'static str,
+    imports: Imports,
+    prelude: &'static str,
+}
+
+const CONTRACT: Shape = Shape {
+    package: "contract",
+    world: "contract",
+    migrating_world: "migrating-contract",
+    imports: &[
+        ("$get", "db", "get", "(param i32 i32 i32)"),
+        ("$put", "db", "put", "(param i32 i32 i32 i32 i32)"),
+        ("$delete", "db", "delete", "(param i32 i32 i32)"),
+        ("$scan", "db", "scan", "(param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)"),
+        ("$delete_prefix", "db", "delete-prefix", "(param i32 i32 i32 i32)"),
+        ("$caller", "context", "caller", "(param i32)"),
+        ("$author", "context", "author", "(param i32)"),
+        ("$index", "context", "index", "(result i64)"),
+        ("$timestamp", "context", "timestamp-us", "(result i64)"),
+        ("$seed", "context", "seed", "(param i32)"),
+        ("$program", "context", "program", "(param i32)"),
+        ("$emit", "events", "emit", "(param i32 i32 i32 i32 i32)"),
+        ("$log", "log", "log", "(param i32 i32 i32)"),
+        ("$hash", "crypto", "hash", "(param i32 i32 i32 i32)"),
+        ("$verify", "crypto", "verify-signature", "(param i32 i32 i32 i32 i32 i32) (result i32)"),
+        ("$call_program", "programs", "call", "(param i32 i32 i32 i32 i32 i32 i32)"),
+        ("$query_program", "programs", "query", "(param i32 i32 i32 i32 i32 i32 i32)"),
+    ],
+    prelude: include_str!("../guests/prelude-contract.wat"),
+};
+
+const ACTOR: Shape = Shape {
+    package: "actor",
+    world: "actor",
+    migrating_world: "migrating-actor",
+    imports: &[
+        ("$log", "host", "log", "(param i32 i32)"),
+        ("$send", "host", "send", "(param i32 i32 i32 i32)"),
+    ],
+    prelude: include_str!("../guests/prelude-actor.wat"),
+};
 
 /// What every text has besides its own functions. `$ret` is where imports leave what they return;
 /// memory below 1,024 is the prelude's, and 128 KiB and more are for what is passed in.
 const PRELUDE: &str = include_str!("../guests/prelude.wat");
 
 /// The component of a guest in text form: the fields of a core module that has a function
-/// `$run (param $method i32 i32) (param $args i32 i32) (result i32)`.
+/// `$run (param $method i32 i32) (param $args i32 i32) (result i32)`, or else those of an actor.
 fn component(text: &str, corpus: &Corpus) -> Result<Vec<u8>> {
     let named = |name: &str| {
         text.split(|c: char| c.is_whitespace() || "()".contains(c)).any(|word| word == name)
     };
-    let imports: String = IMPORTS
+    let shape = if named("$handle") { &ACTOR } else { &CONTRACT };
+    let package = shape.package;
+    let imports: String = shape
+        .imports
         .iter()
         .filter(|(name, ..)| named(name))
         .map(|(name, interface, function, signature)| {
             format!(
-                "(import \"althing:contract/{interface}@0.1.0\" \"{function}\" \
+                "(import \"althing:{package}/{interface}@0.1.0\" \"{function}\" \
                  (func {name} {signature}))\n"
             )
         })
         .collect();
-    let module = wat::parse_str(format!("(module {imports} {PRELUDE} {text})"))?;
-    let world = match text.contains("althing:contract/migration@") {
-        true => "migrating-contract",
-        false => "contract",
+    let module = wat::parse_str(format!("(module {imports} {PRELUDE} {} {text})", shape.prelude))?;
+    let world = match text.contains("/migration@") {
+        true => shape.migrating_world,
+        false => shape.world,
     };
-    encode(module, world, &corpus.root.join("wit/contract"))
+    encode(module, world, &corpus.root.join("wit").join(package))
 }
 
 fn encode(mut module: Vec<u8>, world: &str, wit: &Path) -> Result<Vec<u8>> {

@@ -31,6 +31,8 @@ pub enum Step {
     /// A question about the state after the last entry. It is not in the log, and answered by every
     /// node alike.
     Query { caller: PublicKey, program: String, method: String, args: Vec<u8> },
+    /// The state of an actor after the last entry, which is not in the log either.
+    Actor(String),
 }
 
 /// The key of `name`: the same in every log.

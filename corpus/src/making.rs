@@ -5,10 +5,10 @@ use crate::{
     log::{Log, LogBuilder, Step, key},
     scenario::{
         Bytes, Comparison, Condition, Flaw, Grant, Instruction, Member, Op, Package, Rules,
-        Scenario, Swap, Text,
+        Scenario, Swap, Text, Topic,
     },
 };
-use althing_protocol::{Hash, ImageClaim, JoinToken, sys, v1};
+use althing_protocol::{Hash, ImageClaim, JoinToken, actor, sys, v1};
 use anyhow::{Context, Result, bail};
 use data_encoding::HEXLOWER_PERMISSIVE;
 use std::collections::BTreeMap;
@@ -49,6 +49,7 @@ impl Making {
                     method: query.method.clone(),
                     args: query.args.get()?,
                 }),
+                Text { read: Some(actor), .. } => self.log.push(Step::Actor(actor.clone())),
                 Text { replay: Some(name), .. } => {
                     let named = self.named.get(name);
                     let envelope = named.with_context(|| format!("no step is named {name}"))?;
@@ -66,7 +67,7 @@ impl Making {
             self.instructions(instruction, &step.author, &mut instructions)?;
         }
         if instructions.is_empty() {
-            bail!("wants one of run, replay, query and tick");
+            bail!("wants one of run, replay, query, read and tick");
         }
         let (author, session) = (step.author.as_str(), step.session.as_str());
         let mut envelope = self.log.envelope(author, session, step.sequence, instructions);
@@ -142,6 +143,7 @@ impl Making {
             }
             I::Expel { id } => sys::member_remove(*id),
             I::Leave {} => sys::member_leave(),
+            of_actor => of_actor.of_actor()?,
         };
         into.push(made);
         Ok(())
@@ -169,6 +171,44 @@ impl Making {
 
     fn image(&self, guest: &str) -> Result<Hash> {
         self.images.get(guest).copied().with_context(|| format!("no guest is named {guest}"))
+    }
+}
+
+impl Instruction {
+    /// The instructions of the program `actor`.
+    fn of_actor(&self) -> Result<v1::Instruction> {
+        Ok(match self.clone() {
+            Self::Spawn { actor, program } => actor::spawn(actor, program),
+            Self::Send { actor, message } => actor::send(actor, message.get()?),
+            Self::Request { actor, message } => actor::request(actor, message.get()?),
+            Self::Retry { actor, letter } => actor::retry(actor, letter),
+            Self::Stop { actor } => actor::stop(actor),
+            Self::ActorRemove { actor } => actor::remove(actor),
+            Self::ActorRollback { actor, to, state } => {
+                let state = state.as_ref().map(Bytes::get).transpose()?;
+                actor::rollback(&v1::ActorRollback { actor, to, state })
+            }
+            Self::SendAt { actor, timer, at_us, message } => {
+                let message = message.get()?;
+                actor::send_at(&v1::ActorSendAt { actor, timer, at_us, message })
+            }
+            Self::SendEvery { actor, timer, first_us, period_us, message } => {
+                let message = message.get()?;
+                let every = v1::ActorSendEvery { actor, timer, first_us, period_us, message };
+                actor::send_every(&every)
+            }
+            Self::Cancel { actor, timer } => actor::cancel(actor, timer),
+            Self::Subscribe(topic) => actor::subscribe(&topic.get()?),
+            Self::Unsubscribe(topic) => actor::unsubscribe(&topic.get()?),
+            other => bail!("{other:?} is none of the program actor"),
+        })
+    }
+}
+
+impl Topic {
+    fn get(&self) -> Result<v1::ActorTopic> {
+        let Self { actor, program, topic, prefix } = self.clone();
+        Ok(v1::ActorTopic { actor, program, topic, prefix: prefix.get()? })
     }
 }
 

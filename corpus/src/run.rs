@@ -7,7 +7,7 @@ use althing_sandbox::{
     Deadline, Engine, EngineOptions, Image, LoadError, limits::THREAD_STACK_BYTES,
 };
 use althing_state::{Applied, Flusher, InMemoryBackend, Options, Store, Tip, View};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use prost::Message;
 use std::{
     collections::BTreeMap,
@@ -22,9 +22,9 @@ const SHOWN_BYTES_MAX: usize = 72;
 /// What one step gave. Shown, it is one line of text that is the same on every machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// Which step: `entry INDEX`, `query PROGRAM/METHOD`, or `end`.
+    /// Which step: `entry INDEX`, `query PROGRAM/METHOD`, `actor ID`, or `end`.
     pub at: String,
-    /// One for each instruction, or for the query.
+    /// One for each instruction, or for what was asked.
     pub outcomes: Vec<Outcome>,
     /// Names and values: digest of the writes, chains, state hash.
     pub digests: Vec<(&'static str, Hash)>,
@@ -102,6 +102,7 @@ impl Node {
                     let asked = (*caller, program.as_str(), method.as_str(), args.as_slice());
                     self.query(asked)
                 }
+                Step::Actor(actor) => self.actor(actor),
             };
             lines.push(line.with_context(|| format!("after {} lines", lines.len()))?);
             if self.tip.applied().index.is_multiple_of(flush_entries) && self.tip.freeze() {
@@ -153,6 +154,24 @@ impl Node {
         };
         let at = format!("query {program}/{method}");
         Ok(Line { at, outcomes: vec![outcome], digests: Vec::new() })
+    }
+
+    /// The state of an actor, and the chain of all that happened to it.
+    fn actor(&self, actor: &str) -> Result<Line> {
+        let at = format!("actor {actor}");
+        Ok(match self.machine.actor_state(&self.tip.view(), actor, None) {
+            Ok(found) => {
+                let state = found.state;
+                let bytes = state.map_err(|_| anyhow!("state in force: is not kept"))?.to_vec();
+                let outcome = Outcome { kind: "ok", fuel: 0, bytes, topics: Vec::new() };
+                let digests = vec![("chain", Hash::try_from(found.info.chain.as_slice())?)];
+                Line { at, outcomes: vec![outcome], digests }
+            }
+            Err(Fault::Outcome(error)) => {
+                Line { at, outcomes: vec![Outcome::failed(&error, 0)], digests: Vec::new() }
+            }
+            Err(Fault::Halt(halt)) => bail!(halt),
+        })
     }
 }
 

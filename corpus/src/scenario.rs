@@ -22,7 +22,7 @@ pub struct Scenario {
     pub(crate) steps: Vec<Text>,
 }
 
-/// A step: one of `run`, `replay`, `query` and `tick`.
+/// A step: one of `run`, `replay`, `query`, `read` and `tick`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Text {
@@ -45,6 +45,8 @@ pub(crate) struct Text {
     pub(crate) replay: Option<String>,
     /// Asks a program.
     pub(crate) query: Option<Query>,
+    /// Reads the state of an actor.
+    pub(crate) read: Option<String>,
     /// An entry in which only time passes.
     #[serde(default)]
     pub(crate) tick: bool,
@@ -101,7 +103,7 @@ impl Default for Bytes {
     }
 }
 
-/// An instruction: those of `sys` by their methods, and `call` for the others.
+/// An instruction: those of `sys` and `actor` by their methods, and `call` for the others.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Instruction {
@@ -194,6 +196,53 @@ pub(crate) enum Instruction {
         id: u64,
     },
     Leave {},
+    Spawn {
+        actor: String,
+        program: String,
+    },
+    Send {
+        actor: String,
+        message: Bytes,
+    },
+    Request {
+        actor: String,
+        message: Bytes,
+    },
+    Retry {
+        actor: String,
+        letter: u64,
+    },
+    Stop {
+        actor: String,
+    },
+    ActorRemove {
+        actor: String,
+    },
+    ActorRollback {
+        actor: String,
+        to: u64,
+        state: Option<Bytes>,
+    },
+    SendAt {
+        actor: String,
+        timer: String,
+        at_us: u64,
+        message: Bytes,
+    },
+    SendEvery {
+        actor: String,
+        timer: String,
+        #[serde(default)]
+        first_us: u64,
+        period_us: u64,
+        message: Bytes,
+    },
+    Cancel {
+        actor: String,
+        timer: String,
+    },
+    Subscribe(Topic),
+    Unsubscribe(Topic),
 }
 
 fn run_method() -> String {
@@ -244,6 +293,27 @@ pub(crate) struct Member {
     pub(crate) priority: Option<u32>,
     pub(crate) address: Option<String>,
     pub(crate) given: Option<BTreeMap<String, String>>,
+}
+
+/// What an actor is told of; without more, changed keys.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Topic {
+    pub(crate) actor: String,
+    #[serde(default = "sys")]
+    pub(crate) program: String,
+    #[serde(default = "kv")]
+    pub(crate) topic: String,
+    #[serde(default)]
+    pub(crate) prefix: Bytes,
+}
+
+fn sys() -> String {
+    "sys".into()
+}
+
+fn kv() -> String {
+    "kv".into()
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -35,6 +35,25 @@ pub(crate) fn other_tests() -> Result<Vec<Command>> {
     Ok(commands.collect::<Result<_, _>>()?)
 }
 
+/// The scenarios of actors, `guests/NAME/tests/*.yaml`, each with the component that plays in it.
+pub(crate) fn scenarios() -> Result<Vec<(PathBuf, PathBuf)>> {
+    let root = root();
+    let mut scenarios = Vec::new();
+    for project in projects(&root.join("guests"))? {
+        let component = root.join("target/guests").join(format!("{}.wasm", project.name()));
+        let Ok(files) = fs::read_dir(project.dir().join("tests")) else { continue };
+        for file in files {
+            let file = file?.path();
+            if file.extension().is_some_and(|ending| ending == "yaml") {
+                scenarios.push((file, component.clone()));
+            }
+        }
+    }
+    ensure!(!scenarios.is_empty(), "no guest has a scenario");
+    scenarios.sort();
+    Ok(scenarios)
+}
+
 /// What guests need is installed into the checkout, and says so.
 fn tools() -> Tools {
     Tools::at(root().join("target/tools"), |text| eprintln!("guests: {text}")).locked()

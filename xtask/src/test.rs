@@ -128,11 +128,18 @@ fn doc_tests() -> Result<Tested> {
     tested(cargo().args(["test", "--locked", "--workspace", "--doc"]))
 }
 
-/// The guests are libraries as well: what they do is tested without a node, on this machine.
+/// The guests are libraries as well: what they do is tested without a node, on this machine. Actors
+/// then play their scenarios as the components that they are.
 fn guest_tests() -> Result<Tested> {
     let mut sum = tested(in_guests(cargo().args(["test", "--locked", "--workspace"])))?;
     for mut command in guests::other_tests()? {
         sum += tested(&mut command)?;
+    }
+    build_workspace()?;
+    for (scenario, component) in guests::scenarios()? {
+        let mut play = Command::new(target_dir().join("debug/althing"));
+        untested(play.args(["actor", "test"]).arg(scenario).arg(component))?;
+        sum.passed += 1;
     }
     Ok(sum)
 }
@@ -163,11 +170,15 @@ fn deny() -> Result<Tested> {
 
 /// Every line of the bench once, as small as can be: that it measures, not what.
 fn bench() -> Result<Tested> {
-    // The same selection as the tests have, so that hardly anything is built again.
-    untested(cargo().args(["build", "--locked", "--workspace", "--all-targets"]))?;
+    build_workspace()?;
     let mut bench = Command::new(target_dir().join("debug/althing-bench"));
     bench.arg("--guests").arg(guests::root().join("target/guests")).args(["--scale", "0.002"]);
     untested(&mut bench)
+}
+
+/// The same selection as the tests have, so that hardly anything is built again.
+fn build_workspace() -> Result<Tested> {
+    untested(cargo().args(["build", "--locked", "--workspace", "--all-targets"]))
 }
 
 /// The tree of the machine's dependencies holds nothing impure. `crates/machine/clippy.toml` does

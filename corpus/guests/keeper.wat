@@ -1,0 +1,20 @@
+;; An actor whose state is the list of all messages that it got. What it returns is not canonical: there
+;; are spaces in it. It takes over no states but lists.
+(data (i32.const 1024) "[ ]")
+(data (i32.const 1032) " , ")
+(data (i32.const 1040) "wants a list")
+
+(func $init (result i32) (call $text (i32.const 1024) (i32.const 3)))
+(func $message_contract (param i32 i32 i32 i32) (result i32) (i32.const 1))
+(func $state_contract (param $state i32) (param $state_len i32) (result i32)
+  (if (i32.ne (i32.load8_u (local.get $state)) (i32.const 91))
+    (then (call $log (i32.const 1040) (i32.const 12)) (return (i32.const 0))))
+  (i32.const 1))
+(func $handle (param $msg i32) (param $msg_len i32) (param $state i32) (param $state_len i32)
+  (result i32)
+  (call $say (local.get $state) (i32.sub (local.get $state_len) (i32.const 1)))
+  (if (i32.gt_u (local.get $state_len) (i32.const 2))
+    (then (call $say (i32.const 1032) (i32.const 3))))
+  (call $say (local.get $msg) (local.get $msg_len))
+  (call $say_byte (i32.const 93))
+  (call $told))
